@@ -1,0 +1,110 @@
+// What a bundle's model.json says, after validation. Plain data; see docs/bundle-format.md for the
+// meaning and the rules of every field. bundle/manifest.h reads it; core/ consumes it.
+#ifndef GYRFALCON_CORE_MODEL_SPEC_H_
+#define GYRFALCON_CORE_MODEL_SPEC_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/dtype.h"
+
+namespace gyrfalcon {
+
+// One extent of a tensor shape.
+struct Extent {
+  enum class Kind : uint8_t {
+    kFixed,   // `value`
+    kBatch,   // the number of rows of the batch
+    kSymbol,  // ModelSpec::symbols[symbol]: set when a batch is created
+    kUnknown  // known only after the dense network ran (outputs only)
+  };
+  Kind kind = Kind::kFixed;
+  int64_t value = 0;
+  int symbol = -1;
+};
+
+using Shape = std::vector<Extent>;
+
+// A dimension other than the batch that is free in the model, such as the length of a history.
+struct SymbolSpec {
+  std::string name;
+  int64_t default_size = 0;  // 0: a batch must say
+};
+
+struct InputSpec {
+  enum class Kind : uint8_t {
+    kTensor,  // shape[0] is the batch, or the whole shape is fixed
+    kRagged   // indices plus offsets [rows + 1], optionally a weight per index
+  };
+  std::string name;
+  Kind kind = Kind::kTensor;
+  Dtype dtype = Dtype::kF32;  // ragged: of the indices, kI32 or kI64
+  Shape shape;                // tensor only
+  bool has_weights = false;   // ragged only
+};
+
+struct TableSpec {
+  std::string name;
+  int64_t rows = 0;
+  int64_t dim = 0;
+  Storage storage = Storage::kF32;
+  std::string file;      // relative to the bundle, already checked to stay inside
+  std::string tensor;    // key in the safetensors file
+  uint64_t xxh64 = 0;    // of the tensor's bytes
+};
+
+// A dense-network input that lookups write: f32, shape[0] is the batch.
+struct SlotSpec {
+  std::string name;
+  Shape shape;
+};
+
+// One embedding bag per batch row (pooling none: `count` single-row bags per batch row, written
+// one after another).
+struct BagSpec {
+  int table = 0;
+  int input = 0;             // ModelSpec::inputs; a ragged one, or an i32/i64 tensor
+  Pooling pooling = Pooling::kSum;
+  int64_t start = 0;         // tensor input: element of the row where the bag's ids begin,
+  int64_t step = 1;          //   distance between them,
+  Extent count;              //   and their number (fixed or symbol)
+  std::vector<int64_t> add;  // empty, one value for all positions, or one per position
+  bool has_padding = false;  // ids equal to `padding` contribute nothing and are not counted
+  int64_t padding = 0;       //   (compared before `add`)
+  int weights_input = -1;    // tensor input of f32 per-sample weights (ragged: == input), or -1
+  int64_t weights_start = 0;
+  int64_t weights_step = 1;
+  int slot = 0;              // ModelSpec::slots
+  int64_t slot_offset = 0;   // elements from the start of the batch row's part of the slot
+};
+
+struct DenseInputSpec {
+  std::string name;  // in the dense graph
+  int input = -1;    // ModelSpec::inputs (a tensor), or -1
+  int slot = -1;     // ModelSpec::slots, or -1
+};
+
+struct OutputSpec {
+  std::string name;
+  Dtype dtype = Dtype::kF32;
+  Shape shape;
+};
+
+struct ModelSpec {
+  std::string name;
+  int64_t fixed_batch = 0;  // 0: any number of rows; else the dense graph runs exactly this many
+  std::vector<SymbolSpec> symbols;
+  std::vector<InputSpec> inputs;
+  std::vector<TableSpec> tables;
+  std::vector<SlotSpec> slots;
+  std::vector<BagSpec> bags;
+  std::string dense_file;  // relative to the bundle
+  uint64_t dense_xxh64 = 0;
+  std::vector<DenseInputSpec> dense_inputs;
+  std::vector<OutputSpec> outputs;
+};
+
+}  // namespace gyrfalcon
+
+#endif  // GYRFALCON_CORE_MODEL_SPEC_H_
