@@ -1,0 +1,96 @@
+/** model.json of a bundle, field by field; docs/bundle-format.md is the specification. */
+
+export type DtypeName =
+  | 'f32'
+  | 'f64'
+  | 'f16'
+  | 'bf16'
+  | 'i8'
+  | 'u8'
+  | 'i16'
+  | 'u16'
+  | 'i32'
+  | 'i64'
+  | 'bool';
+
+export type StorageName = 'f32' | 'f16' | 'bf16' | 'int8' | 'int4';
+
+export type PoolingName = 'sum' | 'mean' | 'none';
+
+/** A size, `'batch'` (first only), a symbol's name, or (outputs only) null: known after a run. */
+export type Extent = number | string;
+
+export interface TensorInput {
+  name: string;
+  kind: 'tensor';
+  dtype: DtypeName;
+  shape: Extent[];
+}
+
+export interface RaggedInput {
+  name: string;
+  kind: 'ragged';
+  dtype: 'i32' | 'i64';
+  weights: boolean;
+  source?: { offsets?: string; weights?: string };
+}
+
+export type ManifestInput = TensorInput | RaggedInput;
+
+export interface ManifestTable {
+  name: string;
+  rows: number;
+  dim: number;
+  storage: StorageName;
+  file: string;
+  tensor: string;
+  xxh64: string;
+}
+
+export interface ManifestSlot {
+  name: string;
+  shape: Extent[];
+}
+
+export interface ManifestBag {
+  table: string;
+  input: string;
+  pooling: PoolingName;
+  start?: number;
+  step?: number;
+  count?: number | string;
+  add?: number | number[];
+  padding?: number;
+  weights?: true | { input: string; start: number; step: number };
+  slot: string;
+  offset: number;
+}
+
+export interface ManifestOutput {
+  name: string;
+  dtype: DtypeName;
+  shape: (Extent | null)[];
+}
+
+/** Something that the importer wants a reader to know, e.g. why a table stayed in the graph. */
+export interface ReportEntry {
+  level: 'info' | 'warn';
+  text: string;
+}
+
+export interface Manifest {
+  format: 'gyrfalcon-bundle';
+  version: 1;
+  producer: string;
+  name: string;
+  source?: { file: string; bytes: number; xxh64: string };
+  batch: number | null;
+  symbols: Record<string, number | null>;
+  inputs: ManifestInput[];
+  tables: ManifestTable[];
+  slots: ManifestSlot[];
+  bags: ManifestBag[];
+  dense: { file: string; xxh64: string; inputs: string[] };
+  outputs: ManifestOutput[];
+  report?: ReportEntry[];
+}
