@@ -1,0 +1,156 @@
+// The section "bags" of model.json.
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "bundle/manifest.h"
+#include "core/limits.h"
+
+namespace gyrfalcon {
+namespace {
+
+// Starts and steps beyond a row's largest size can never be right, and kept below it
+// start + step * count stays far from overflow.
+constexpr int64_t kMaxStep = limits::kMaxElementsPerRow;
+
+Status ReadStep(const JsonCursor& at, int64_t* step) {
+  GYR_RETURN_IF_ERROR(ReadInteger(at, -kMaxJsonInteger, kMaxStep, step));
+  return *step < -kMaxStep ? at.OverLimit("a step of at least -2^28") : Status::Ok();
+}
+
+Status ReadPooling(const JsonCursor& at, Pooling* pooling) {
+  const std::optional<Pooling> found =
+      at.kind() == JsonKind::kString ? PoolingFromName(at.string()) : std::nullopt;
+  if (!found) return at.Invalid("a pooling (sum mean none)");
+  *pooling = *found;
+  return Status::Ok();
+}
+
+Status ReadCount(const JsonCursor& at, const NameIndex& symbols, Extent* count) {
+  if (at.kind() == JsonKind::kString) {
+    count->kind = Extent::Kind::kSymbol;
+    return ReadReference(at, symbols, "a symbol", &count->symbol);
+  }
+  count->kind = Extent::Kind::kFixed;
+  return ReadInteger(at, 1, limits::kMaxHotness, &count->value);
+}
+
+// The elements start + i * step, 0 <= i < count, lie inside the batch row. A row or a count with a
+// symbol in it has its size only when a batch is created; then this is checked again.
+Status CheckPositions(const JsonCursor& at, const InputSpec& input, int64_t start, int64_t step,
+                      const Extent& count) {
+  const RowElements row = CountRowElements(input.shape);
+  if (row.num_symbols != 0 || count.kind != Extent::Kind::kFixed) return Status::Ok();
+  const int64_t last = start + (count.value - 1) * step;
+  if (start < row.fixed && last >= 0 && last < row.fixed) return Status::Ok();
+  return Status(ErrorCode::kBundleInvalid,
+                "expected positions inside the " + std::to_string(row.fixed) +
+                    " elements of a batch row for " + at.Path() + " but received " +
+                    std::to_string(start) + " ... " + std::to_string(last));
+}
+
+Status ReadTensorPositions(const JsonCursor& at, const ManifestReading& reading, BagSpec* bag) {
+  for (const std::string_view key : {"start", "step", "count"}) {
+    if (!at.Find(key)) {
+      return at.Invalid("the keys \"start\", \"step\" and \"count\" of a bag on a tensor input");
+    }
+  }
+  GYR_RETURN_IF_ERROR(ReadInteger(*at.Find("start"), 0, kMaxStep, &bag->start));
+  GYR_RETURN_IF_ERROR(ReadStep(*at.Find("step"), &bag->step));
+  GYR_RETURN_IF_ERROR(ReadCount(*at.Find("count"), reading.symbols, &bag->count));
+  return CheckPositions(at, reading.spec.inputs[bag->input], bag->start, bag->step, bag->count);
+}
+
+Status ReadBagInput(const JsonCursor& at, const JsonCursor& name, const ManifestReading& reading,
+                    BagSpec* bag) {
+  GYR_RETURN_IF_ERROR(ReadReference(name, reading.inputs, "an input", &bag->input));
+  const InputSpec& input = reading.spec.inputs[bag->input];
+  if (input.kind == InputSpec::Kind::kTensor) {
+    if ((input.dtype != Dtype::kI32 && input.dtype != Dtype::kI64) || !HasBatch(input.shape)) {
+      return name.Invalid("a ragged input, or an i32 or i64 tensor with a \"batch\" extent,");
+    }
+    return ReadTensorPositions(at, reading, bag);
+  }
+  for (const std::string_view key : {"start", "step", "count"}) {
+    if (const auto field = at.Find(key)) return field->Invalid("nothing, the input being ragged,");
+  }
+  if (bag->pooling == Pooling::kNone) {
+    return at.Find("pooling")->Invalid("sum or mean, the input being ragged,");
+  }
+  return Status::Ok();
+}
+
+Status ReadAdd(const JsonCursor& at, bool ragged, BagSpec* bag) {
+  if (at.kind() != JsonKind::kArray) {
+    bag->add.resize(1);
+    return ReadAnyInteger(at, &bag->add.front());
+  }
+  if (ragged || bag->count.kind != Extent::Kind::kFixed) {
+    return at.Invalid("one integer, the number of ids not being fixed,");
+  }
+  if (at.size() != static_cast<size_t>(bag->count.value)) {
+    return at.Invalid("an integer or an array of " + std::to_string(bag->count.value));
+  }
+  bag->add.resize(at.size());
+  return at.EachElement(
+      [bag](const JsonCursor& element, size_t i) { return ReadAnyInteger(element, &bag->add[i]); });
+}
+
+Status ReadWeights(const JsonCursor& at, const ManifestReading& reading, BagSpec* bag) {
+  const InputSpec& input = reading.spec.inputs[bag->input];
+  if (input.kind == InputSpec::Kind::kRagged) {
+    if (at.kind() != JsonKind::kBool || !at.boolean()) return at.Invalid("true");
+    if (!input.has_weights) return at.Invalid("nothing, the ragged input being without weights,");
+    bag->weights_input = bag->input;
+    return Status::Ok();
+  }
+  const Result<JsonObject> object = JsonObject::Open(at, {"input", "start", "step"});
+  if (!object.ok()) return object.status();
+  const JsonCursor name = object.value()["input"];
+  GYR_RETURN_IF_ERROR(ReadReference(name, reading.inputs, "an input", &bag->weights_input));
+  const InputSpec& weights = reading.spec.inputs[bag->weights_input];
+  if (weights.kind != InputSpec::Kind::kTensor || weights.dtype != Dtype::kF32 ||
+      !HasBatch(weights.shape)) {
+    return name.Invalid("an f32 tensor input with a \"batch\" extent");
+  }
+  GYR_RETURN_IF_ERROR(ReadInteger(object.value()["start"], 0, kMaxStep, &bag->weights_start));
+  GYR_RETURN_IF_ERROR(ReadStep(object.value()["step"], &bag->weights_step));
+  return CheckPositions(at, weights, bag->weights_start, bag->weights_step, bag->count);
+}
+
+Status ReadBag(const JsonCursor& at, ManifestReading* reading) {
+  const Result<JsonObject> object =
+      JsonObject::Open(at, {"table", "input", "pooling", "slot", "offset"},
+                       {"start", "step", "count", "add", "padding", "weights"});
+  if (!object.ok()) return object.status();
+  const JsonObject& fields = object.value();
+  BagSpec bag;
+  GYR_RETURN_IF_ERROR(ReadReference(fields["table"], reading->tables, "a table", &bag.table));
+  GYR_RETURN_IF_ERROR(ReadPooling(fields["pooling"], &bag.pooling));
+  GYR_RETURN_IF_ERROR(ReadBagInput(at, fields["input"], *reading, &bag));
+  const bool ragged = reading->spec.inputs[bag.input].kind == InputSpec::Kind::kRagged;
+  if (const auto add = fields.Find("add")) GYR_RETURN_IF_ERROR(ReadAdd(*add, ragged, &bag));
+  if (const auto padding = fields.Find("padding")) {
+    bag.has_padding = true;
+    GYR_RETURN_IF_ERROR(ReadAnyInteger(*padding, &bag.padding));
+  }
+  if (const auto weights = fields.Find("weights")) {
+    GYR_RETURN_IF_ERROR(ReadWeights(*weights, *reading, &bag));
+  }
+  GYR_RETURN_IF_ERROR(ReadReference(fields["slot"], reading->slots, "a slot", &bag.slot));
+  GYR_RETURN_IF_ERROR(
+      ReadInteger(fields["offset"], 0, limits::kMaxElementsPerRow, &bag.slot_offset));
+  reading->spec.bags.push_back(std::move(bag));
+  return Status::Ok();
+}
+
+}  // namespace
+
+Status ReadBags(const JsonCursor& at, ManifestReading* reading) {
+  GYR_RETURN_IF_ERROR(ExpectArray(at, limits::kMaxBags));
+  reading->spec.bags.reserve(at.size());
+  return at.EachElement(
+      [&](const JsonCursor& element, size_t) { return ReadBag(element, reading); });
+}
+
+}  // namespace gyrfalcon
