@@ -52,7 +52,7 @@ export type OnnxAttribute =
   | { readonly type: 'floats'; readonly value: readonly number[] }
   | { readonly type: 'ints'; readonly value: readonly bigint[] }
   | { readonly type: 'strings'; readonly value: readonly string[] }
-  /** A type that the importer does not interpret; kept byte for byte. */
+  /** A type that the importer does not interpret; its AttributeProto, byte for byte. */
   | { readonly type: 'raw'; readonly value: Uint8Array }
   /** A reference to an attribute of the enclosing function (AttributeProto.ref_attr_name). */
   | { readonly type: 'ref'; readonly value: string; readonly attributeType: number };
@@ -77,6 +77,8 @@ export interface OnnxValueInfo {
   readonly dataType: number;
   /** null: the rank is unknown. */
   readonly dims: readonly OnnxDim[] | null;
+  /** The TypeProto, byte for byte, of a value that is not a tensor (a sequence, an optional). */
+  readonly otherType?: Uint8Array;
 }
 
 export interface OnnxGraph {
