@@ -1,0 +1,122 @@
+#include "backends/cpu/dispatch.h"
+
+#include <cstdint>
+#include <cstdlib>
+
+#include "backends/cpu/lookup_kernels.h"
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+namespace gyrfalcon {
+namespace {
+
+#if defined(__x86_64__)
+constexpr bool Bit(uint32_t word, int bit) { return ((word >> bit) & 1u) != 0; }
+
+// XCR0, which register states the operating system saves. Precondition: CPUID reports OSXSAVE.
+uint64_t EnabledStates() {
+  uint32_t low = 0;
+  uint32_t high = 0;
+  asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return (uint64_t{high} << 32) | low;
+}
+
+std::string_view Avx2Reason(const CpuFeatures& cpu) {
+  if (!cpu.avx2) return "the CPU lacks AVX2";
+  if (!cpu.fma) return "the CPU lacks FMA";
+  if (!cpu.f16c) return "the CPU lacks F16C";
+  if (!cpu.os_ymm) return "the operating system does not save the YMM registers";
+  return {};
+}
+
+std::string_view Avx512Reason(const CpuFeatures& cpu) {
+  if (!cpu.avx512f) return "the CPU lacks AVX-512F";
+  if (!cpu.avx512bw) return "the CPU lacks AVX-512BW";
+  if (!cpu.avx512vl) return "the CPU lacks AVX-512VL";
+  if (!cpu.avx512dq) return "the CPU lacks AVX-512DQ";
+  if (!cpu.os_zmm) return "the operating system does not save the ZMM registers";
+  return Avx2Reason(cpu);
+}
+#endif
+
+const LookupChoices& Choices() {
+  static const LookupChoices choices = ChooseLookupBackends(DetectCpu());
+  return choices;
+}
+
+}  // namespace
+
+CpuFeatures DetectCpu() {
+  CpuFeatures cpu;
+#if defined(__x86_64__)
+  uint32_t a = 0;
+  uint32_t b = 0;
+  uint32_t c = 0;
+  uint32_t d = 0;
+  if (__get_cpuid_count(1, 0, &a, &b, &c, &d) == 0) return cpu;
+  cpu.fma = Bit(c, 12);
+  cpu.f16c = Bit(c, 29);
+  const bool has_xgetbv = Bit(c, 27);
+  const uint64_t states = has_xgetbv ? EnabledStates() : 0;
+  cpu.os_ymm = (states & 0x06) == 0x06;  // SSE and AVX
+  cpu.os_zmm = (states & 0xe6) == 0xe6;  // and opmask, the upper halves, ZMM16 to ZMM31
+  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return cpu;
+  cpu.avx2 = Bit(b, 5);
+  cpu.avx512f = Bit(b, 16);
+  cpu.avx512dq = Bit(b, 17);
+  cpu.avx512bw = Bit(b, 30);
+  cpu.avx512vl = Bit(b, 31);
+#endif
+  return cpu;
+}
+
+LookupChoices ChooseLookupBackends([[maybe_unused]] const CpuFeatures& cpu) {
+  LookupChoices choices;
+  const auto consider = [&](LookupBackend backend, std::string_view reason) {
+    if (reason.empty()) {
+      choices.backends.push_back(backend);
+    } else {
+      choices.unavailable.push_back({backend.name, reason});
+    }
+  };
+#if defined(__x86_64__)
+  consider({"avx512", RunLookupAvx512}, Avx512Reason(cpu));
+  consider({"avx2", RunLookupAvx2}, Avx2Reason(cpu));
+  consider({"neon", nullptr}, "this build is for x86-64");
+#elif defined(__aarch64__)
+  consider({"neon", RunLookupNeon}, {});  // part of the base architecture
+  consider({"avx512", nullptr}, "this build is for AArch64");
+  consider({"avx2", nullptr}, "this build is for AArch64");
+#else
+  consider({"avx512", nullptr}, "this build is for another architecture");
+  consider({"avx2", nullptr}, "this build is for another architecture");
+  consider({"neon", nullptr}, "this build is for another architecture");
+#endif
+  consider({"scalar", RunLookupScalar}, {});
+  consider({"reference", RunLookupReference}, {});
+  return choices;
+}
+
+const LookupBackend* SelectLookupBackend(const std::vector<LookupBackend>& backends,
+                                         const char* forced) {
+  if (backends.empty()) return nullptr;
+  if (forced == nullptr || *forced == '\0') return &backends.front();
+  for (const LookupBackend& backend : backends) {
+    if (backend.name == forced) return &backend;
+  }
+  return nullptr;
+}
+
+const std::vector<LookupBackend>& LookupBackends() { return Choices().backends; }
+
+const std::vector<BackendReason>& UnavailableLookupBackends() { return Choices().unavailable; }
+
+const LookupBackend* ActiveLookupBackend() {
+  static const LookupBackend* const active =
+      SelectLookupBackend(LookupBackends(), std::getenv("GYRFALCON_CPU_ISA"));
+  return active;
+}
+
+}  // namespace gyrfalcon

@@ -1,0 +1,43 @@
+// Which CPU backends can run: the decisions behind backends/lookup.h as functions of what the CPU
+// offers, so that tests can ask about CPUs that are not there.
+#ifndef GYRFALCON_BACKENDS_CPU_DISPATCH_H_
+#define GYRFALCON_BACKENDS_CPU_DISPATCH_H_
+
+#include <string_view>
+#include <vector>
+
+#include "backends/lookup.h"
+
+namespace gyrfalcon {
+
+// x86-64 only; all false elsewhere. The `os_` fields say that the operating system saves the
+// registers on a context switch (XCR0): without it the instructions fault.
+struct CpuFeatures {
+  bool fma = false;
+  bool f16c = false;
+  bool avx2 = false;
+  bool avx512f = false;
+  bool avx512bw = false;
+  bool avx512vl = false;
+  bool avx512dq = false;
+  bool os_ymm = false;
+  bool os_zmm = false;
+};
+
+CpuFeatures DetectCpu();
+
+struct LookupChoices {
+  std::vector<LookupBackend> backends;     // best first
+  std::vector<BackendReason> unavailable;  // known backends that are not in `backends`
+};
+
+LookupChoices ChooseLookupBackends(const CpuFeatures& cpu);
+
+// The entry of `backends` that `forced` names; the first one when `forced` is null or empty; null
+// when there is none of that name.
+const LookupBackend* SelectLookupBackend(const std::vector<LookupBackend>& backends,
+                                         const char* forced);
+
+}  // namespace gyrfalcon
+
+#endif  // GYRFALCON_BACKENDS_CPU_DISPATCH_H_

@@ -1,0 +1,72 @@
+#include "backends/cpu/lookup_plan.h"
+
+#include <algorithm>
+#include <atomic>
+
+namespace gyrfalcon {
+namespace {
+
+std::atomic<int64_t> g_prefetch_lines{0};
+
+constexpr int64_t kLine = 64;
+constexpr int64_t kChunkLines = 32;
+constexpr int64_t kZeroAdd = 0;
+
+}  // namespace
+
+int64_t RaggedOffset(const BagGroup& group, int64_t row) {
+  if (group.offsets_are_64) return static_cast<const int64_t*>(group.offsets)[row];
+  return static_cast<const int32_t*>(group.offsets)[row];
+}
+
+GroupPlan PlanGroup(const BagGroup& group, int64_t row_begin, int64_t row_end) {
+  GroupPlan plan;
+  plan.row_bytes = RowBytes(group.table.storage, group.table.dim);
+  const auto bytes = static_cast<int64_t>(plan.row_bytes);
+  // Rows of a whole number of lines start at a line (tables are 64-byte aligned); others straddle.
+  plan.lines = bytes % kLine == 0 ? bytes / kLine : (bytes + 2 * (kLine - 1)) / kLine;
+  if (kLine % bytes == 0) plan.lines = 1;
+  // Wide rows go in small groups: the cursor ahead advances by a chunk's lines at once.
+  plan.chunk = std::clamp<int64_t>(kChunkLines / plan.lines, 2, kMaxChunk);
+  const int64_t dim = group.table.dim;
+  plan.params_offset = group.table.storage == Storage::kInt4 ? (dim + 1) / 2 : dim;
+
+  IdStream& stream = plan.stream;
+  const int64_t id_bytes = group.indices_are_64 ? 8 : 4;
+  const bool adds = group.add != nullptr && group.add_count > 0;
+  stream.add = adds ? group.add : &kZeroAdd;
+  stream.add_step = adds && group.add_count > 1 ? 1 : 0;
+  const auto* ids = static_cast<const std::byte*>(group.indices);
+  const int64_t rows = row_end - row_begin;
+  if (group.offsets != nullptr) {
+    const int64_t first = RaggedOffset(group, row_begin);
+    stream.runs = 1;
+    stream.run_length = RaggedOffset(group, row_end) - first;
+    stream.step = id_bytes;
+    stream.ids = stream.run_length > 0 ? ids + first * id_bytes : nullptr;
+  } else {
+    stream.ids = group.count > 0 ? ids + row_begin * group.index_row_stride * id_bytes : nullptr;
+    stream.runs = group.count > 0 ? rows : 0;
+    stream.run_length = group.count;
+    stream.run_stride = group.index_row_stride * id_bytes;
+    stream.step = group.index_step * id_bytes;
+    if (group.count == 1) {
+      stream.runs = 1;
+      stream.run_length = rows;
+      stream.step = stream.run_stride;
+    } else if (stream.add_step == 0 && stream.run_stride == group.count * stream.step) {
+      stream.runs = 1;
+      stream.run_length = rows * group.count;
+    }
+  }
+  return plan;
+}
+
+int64_t PrefetchLines(int64_t preferred) {
+  const int64_t lines = g_prefetch_lines.load(std::memory_order_relaxed);
+  return lines > 0 ? lines : preferred;
+}
+
+void SetPrefetchLines(int64_t lines) { g_prefetch_lines.store(lines, std::memory_order_relaxed); }
+
+}  // namespace gyrfalcon

@@ -1,0 +1,50 @@
+// What the walk over a request derives from a group, and the switch boards of the CPU backends.
+// Compiled without ISA flags: the files that are compiled for AVX2 or AVX-512 call these functions
+// and must define no function with external linkage besides their entry point, or the linker
+// could keep their copy for CPUs that cannot execute it.
+#ifndef GYRFALCON_BACKENDS_CPU_LOOKUP_PLAN_H_
+#define GYRFALCON_BACKENDS_CPU_LOOKUP_PLAN_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "backends/lookup.h"
+
+namespace gyrfalcon {
+
+inline constexpr int64_t kMaxChunk = 16;
+
+// The ids of one group for the rows of a request: `runs` runs, each of `run_length` ids. Bags whose
+// ids lie one after another make a single run.
+struct IdStream {
+  const std::byte* ids = nullptr;
+  int64_t runs = 0;
+  int64_t run_length = 0;
+  int64_t run_stride = 0;  // bytes between the first ids of two runs
+  int64_t step = 0;        // bytes between two ids of a run
+  const int64_t* add = nullptr;
+  int64_t add_step = 0;  // 0: one value for all
+};
+
+struct GroupPlan {
+  IdStream stream;
+  uint64_t row_bytes = 0;
+  int64_t lines = 0;          // 64-byte lines that a row touches at most
+  int64_t chunk = 0;          // positions that are resolved and then read at a time
+  int64_t params_offset = 0;  // bytes from a quantised row's start to its scale
+};
+
+GroupPlan PlanGroup(const BagGroup& group, int64_t row_begin, int64_t row_end);
+
+// offsets[row] of a ragged group.
+int64_t RaggedOffset(const BagGroup& group, int64_t row);
+
+// How far ahead the walk prefetches, in 64-byte lines: `preferred` unless set otherwise.
+int64_t PrefetchLines(int64_t preferred);
+
+// For benchmarks: 0 restores each backend's own choice. Any thread; takes effect at the next run.
+void SetPrefetchLines(int64_t lines);
+
+}  // namespace gyrfalcon
+
+#endif  // GYRFALCON_BACKENDS_CPU_LOOKUP_PLAN_H_

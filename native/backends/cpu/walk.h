@@ -1,0 +1,377 @@
+// The walk over a request that all vector backends share: one pass over (group, row, position) with
+// a second cursor that runs ahead of it, across bags and groups, and prefetches rows.
+//
+// Included only by the lookup_<isa>.cc files; the rules of row_ops.h hold here too.
+#ifndef GYRFALCON_BACKENDS_CPU_WALK_H_
+#define GYRFALCON_BACKENDS_CPU_WALK_H_
+
+#include "backends/cpu/lookup_plan.h"
+#include "backends/cpu/row_ops.h"
+
+namespace gyrfalcon {
+namespace {
+
+constexpr uint64_t kLineBytes = 64;
+
+// The cursor that runs ahead. It counts cache lines, not rows, so that the distance fits wide and
+// narrow tables alike. It reads ids only to prefetch: the walk loads and checks them again.
+template <class Isa>
+class Ahead {
+ public:
+  explicit Ahead(const LookupRequest& request)
+      : request_(request), target_(PrefetchLines(Isa::kPrefetchLines)) {}
+
+  // The walk is about to read rows of `lines` lines in all.
+  void Consume(int64_t lines) {
+    in_flight_ -= lines;
+    while (in_flight_ < target_) {
+      if (left_ == 0 && !NextRun()) {
+        target_ = INT64_MIN;
+        return;
+      }
+      if (wide_ids_) {
+        PrefetchRun<int64_t>();
+      } else {
+        PrefetchRun<int32_t>();
+      }
+    }
+  }
+
+ private:
+  bool NextRun() {
+    while (left_ == 0) {
+      if (runs_left_ == 0) {
+        if (group_ == request_.num_groups) return false;
+        const BagGroup& group = request_.groups[group_++];
+        plan_ = PlanGroup(group, request_.row_begin, request_.row_end);
+        table_ = group.table.data;
+        rows_ = static_cast<uint64_t>(group.table.rows);
+        wide_ids_ = group.indices_are_64;
+        runs_left_ = plan_.stream.runs;
+        run_ids_ = plan_.stream.ids;
+        continue;
+      }
+      --runs_left_;
+      ids_ = run_ids_;
+      add_ = plan_.stream.add;
+      left_ = plan_.stream.run_length;
+      if (runs_left_ > 0) run_ids_ += plan_.stream.run_stride;
+    }
+    return true;
+  }
+
+  template <typename Index>
+  void PrefetchRun() {
+    const uint64_t row_bytes = plan_.row_bytes;
+    const int64_t step = plan_.stream.step;
+    const bool straddles = row_bytes % kLineBytes != 0;
+    do {
+      const auto id = static_cast<int64_t>(LoadAs<Index>(ids_));
+      const uint64_t row = static_cast<uint64_t>(id) + static_cast<uint64_t>(*add_);
+      if (row < rows_) [[likely]] {
+        const std::byte* const begin = table_ + row * row_bytes;
+        for (uint64_t at = 0; at < row_bytes; at += kLineBytes) Isa::Prefetch(begin + at);
+        if (straddles) Isa::Prefetch(begin + row_bytes - 1);
+      }
+      add_ += plan_.stream.add_step;
+      in_flight_ += plan_.lines;
+      if (--left_ == 0) return;  // no pointer past the last id is formed
+      ids_ += step;
+    } while (in_flight_ < target_);
+  }
+
+  const LookupRequest& request_;
+  int64_t target_;
+  int64_t in_flight_ = 0;
+  GroupPlan plan_;
+  const std::byte* table_ = nullptr;
+  uint64_t rows_ = 0;
+  bool wide_ids_ = false;
+  size_t group_ = 0;  // the next group
+  int64_t runs_left_ = 0;
+  const std::byte* run_ids_ = nullptr;
+  const std::byte* ids_ = nullptr;
+  const int64_t* add_ = nullptr;
+  int64_t left_ = 0;  // ids of this run
+};
+
+// Positions one after another: those of a bag, or, where all bags hold one id, those of all rows.
+struct Positions {
+  const std::byte* ids;
+  int64_t id_step;  // bytes
+  const int64_t* add;
+  int64_t add_step;
+  const float* weights;  // or null
+  int64_t weight_step;
+};
+
+struct Resolved {
+  int64_t counted = 0;
+  int64_t zeroed = 0;
+  int64_t bad = -1;  // the first position out of range under kError, and its id
+  int64_t bad_id = 0;
+};
+
+// Loads and checks ids [begin, begin + size) and writes where their rows lie. kCompact: positions
+// that contribute nothing are left out; else they become kNoRow.
+template <typename Index, bool kCompact>
+Resolved Resolve(const BagGroup& group, uint64_t row_bytes, OutOfRange policy,
+                 const Positions& positions, int64_t begin, int64_t size, Chunk* chunk) {
+  Resolved resolved;
+  const auto rows = static_cast<uint64_t>(group.table.rows);
+  const std::byte* const ids = positions.ids + begin * positions.id_step;
+  const int64_t* const add = positions.add + begin * positions.add_step;
+  const float* const weights = positions.weights;
+  int64_t kept = 0;
+  for (int64_t i = 0; i < size; ++i) {
+    const auto id = static_cast<int64_t>(LoadAs<Index>(ids + i * positions.id_step));
+    const uint64_t row =
+        static_cast<uint64_t>(id) + static_cast<uint64_t>(add[i * positions.add_step]);
+    const bool padding = group.has_padding && id == group.padding;
+    const bool in_range = row < rows;
+    if (weights != nullptr) chunk->weights[kept] = weights[(begin + i) * positions.weight_step];
+    if (in_range && !padding) [[likely]] {
+      chunk->offsets[kept++] = row * row_bytes;
+      ++resolved.counted;
+      continue;
+    }
+    if (!padding) {
+      if (policy == OutOfRange::kError) {
+        resolved.bad = begin + i;
+        resolved.bad_id = id;
+        return resolved;
+      }
+      ++resolved.zeroed;
+      ++resolved.counted;
+    }
+    if constexpr (!kCompact) chunk->offsets[kept++] = kNoRow;
+  }
+  chunk->size = kept;
+  return resolved;
+}
+
+// What to do with the rows of one group; chosen once per group.
+struct RowOps {
+  void (*pool_full)(const PoolArgs&);  // kBlock full vectors
+  void (*pool_last)(const PoolArgs&);  // the rest, 1 to kBlock vectors
+  void (*gather)(const GatherArgs&);
+  float (*fold)(const std::byte*, int64_t, bool, Chunk*);  // or null
+};
+
+template <class Isa, Storage kStorage, bool kCoefficient, bool kTail, int kVectors = 1>
+auto ChoosePool(int64_t vectors) -> void (*)(const PoolArgs&) {
+  if constexpr (kVectors < Isa::kBlock) {
+    if (vectors > kVectors) {
+      return ChoosePool<Isa, kStorage, kCoefficient, kTail, kVectors + 1>(vectors);
+    }
+  }
+  return PoolBlock<Isa, kStorage, kCoefficient, kVectors, kTail>;
+}
+
+template <class Isa, Storage kStorage>
+RowOps OpsFor(int64_t last_vectors, bool tail, bool weighted) {
+  RowOps ops;
+  const auto choose = [&]<bool kCoefficient>() {
+    ops.pool_full = PoolBlock<Isa, kStorage, kCoefficient, Isa::kBlock, false>;
+    ops.pool_last = tail ? ChoosePool<Isa, kStorage, kCoefficient, true>(last_vectors)
+                         : ChoosePool<Isa, kStorage, kCoefficient, false>(last_vectors);
+  };
+  ops.gather = weighted ? GatherRows<Isa, kStorage, true> : GatherRows<Isa, kStorage, false>;
+  ops.fold = nullptr;
+  if constexpr (IsQuantised(kStorage)) {
+    ops.fold = FoldParams<Isa, kStorage>;
+    choose.template operator()<true>();
+  } else if (weighted) {
+    choose.template operator()<true>();
+  } else {
+    choose.template operator()<false>();
+  }
+  return ops;
+}
+
+template <class Isa>
+RowOps OpsOf(const BagGroup& group, int64_t last_vectors) {
+  const bool tail = group.table.dim % Isa::kWidth != 0;
+  const bool weighted = group.weights != nullptr;
+  switch (group.table.storage) {
+    case Storage::kF16:
+      return OpsFor<Isa, Storage::kF16>(last_vectors, tail, weighted);
+    case Storage::kBF16:
+      return OpsFor<Isa, Storage::kBF16>(last_vectors, tail, weighted);
+    case Storage::kInt8:
+      return OpsFor<Isa, Storage::kInt8>(last_vectors, tail, weighted);
+    case Storage::kInt4:
+      return OpsFor<Isa, Storage::kInt4>(last_vectors, tail, weighted);
+    case Storage::kF32:
+      break;
+  }
+  return OpsFor<Isa, Storage::kF32>(last_vectors, tail, weighted);
+}
+
+// The walk over one group. Index: int32_t or int64_t.
+template <class Isa, typename Index>
+class GroupWalk {
+ public:
+  GroupWalk(const LookupRequest& request, size_t group, Ahead<Isa>* ahead, LookupReport* report)
+      : request_(request),
+        group_(request.groups[group]),
+        group_number_(group),
+        plan_(PlanGroup(group_, request.row_begin, request.row_end)),
+        ahead_(ahead),
+        report_(report) {
+    const int64_t vectors = (group_.table.dim + Isa::kWidth - 1) / Isa::kWidth;
+    full_blocks_ = (vectors - 1) / Isa::kBlock;
+    ops_ = OpsOf<Isa>(group_, vectors - full_blocks_ * Isa::kBlock);
+  }
+
+  // False when a position is out of range under kError.
+  bool Run() {
+    const int64_t begin = request_.row_begin;
+    const int64_t rows = request_.row_end - begin;
+    if (rows <= 0) return true;
+    if (group_.offsets == nullptr && group_.count == 1) {
+      const Positions positions =
+          PositionsAt(begin * group_.index_row_stride, group_.index_row_stride,
+                      begin * group_.weight_row_stride, group_.weight_row_stride);
+      const int64_t bad = Gather(positions, rows, OutputRow(begin), group_.out_row_stride);
+      return bad < 0 || Fail(begin + bad, 0);
+    }
+    for (int64_t row = begin; row < request_.row_end; ++row) {
+      int64_t length = group_.count;
+      Positions positions{};
+      if (group_.offsets != nullptr) {
+        const int64_t first = RaggedOffset(group_, row);
+        length = RaggedOffset(group_, row + 1) - first;
+        if (length > 0) positions = PositionsAt(first, 1, first, 1);
+      } else if (length > 0) {
+        positions = PositionsAt(row * group_.index_row_stride, group_.index_step,
+                                row * group_.weight_row_stride, group_.weight_step);
+      }
+      const int64_t bad = group_.pooling == Pooling::kNone
+                              ? Gather(positions, length, OutputRow(row), group_.table.dim)
+                              : Pool(positions, length, OutputRow(row));
+      if (bad >= 0) return Fail(row, bad);
+    }
+    return true;
+  }
+
+ private:
+  float* OutputRow(int64_t row) const { return group_.out + row * group_.out_row_stride; }
+
+  // The positions from element `first` on; weights, when present, from `weight`.
+  Positions PositionsAt(int64_t first, int64_t step, int64_t weight, int64_t weight_step) const {
+    Positions positions;
+    positions.ids =
+        static_cast<const std::byte*>(group_.indices) + first * static_cast<int64_t>(sizeof(Index));
+    positions.id_step = step * static_cast<int64_t>(sizeof(Index));
+    positions.add = plan_.stream.add;
+    positions.add_step = plan_.stream.add_step;
+    positions.weights = group_.weights == nullptr ? nullptr : group_.weights + weight;
+    positions.weight_step = weight_step;
+    return positions;
+  }
+
+  bool Fail(int64_t row, int64_t position) {
+    report_->failed = true;
+    report_->group = group_number_;
+    report_->row = row;
+    report_->position = position;
+    report_->value = bad_id_;
+    return false;
+  }
+
+  template <bool kCompact>
+  Resolved Next(const Positions& positions, int64_t at, int64_t size) {
+    ahead_->Consume(size * plan_.lines);
+    const Resolved resolved = Resolve<Index, kCompact>(group_, plan_.row_bytes, request_.policy,
+                                                       positions, at, size, &chunk_);
+    report_->zeroed += resolved.zeroed;
+    bad_id_ = resolved.bad_id;
+    return resolved;
+  }
+
+  // Writes one output row per position. The first bad position, or -1.
+  int64_t Gather(const Positions& positions, int64_t length, float* out, int64_t out_stride) {
+    const int64_t chunk = plan_.chunk;
+    GatherArgs args{group_.table.data,   &chunk_, group_.table.dim,
+                    plan_.params_offset, nullptr, out_stride};
+    for (int64_t at = 0; at < length; at += chunk) {
+      const int64_t size = length - at < chunk ? length - at : chunk;
+      const Resolved resolved = Next<false>(positions, at, size);
+      if (resolved.bad >= 0) return resolved.bad;
+      args.out = out + at * out_stride;
+      ops_.gather(args);
+    }
+    return -1;
+  }
+
+  // Sums a bag into its output row. The first bad position, or -1.
+  int64_t Pool(const Positions& positions, int64_t length, float* out) {
+    // A bag of one id is its row: dequantised exactly, without the folded bias.
+    if (length == 1) return Gather(positions, length, out, group_.table.dim);
+    if (length == 0) {
+      ZeroRow<Isa>(out, group_.table.dim);
+      return -1;
+    }
+    const int64_t chunk = plan_.chunk;
+    PoolArgs args{group_.table.data,
+                  &chunk_,
+                  out,
+                  0,
+                  group_.table.dim % Isa::kWidth,
+                  0.0f,
+                  1.0f,
+                  true,
+                  false};
+    int64_t counted = 0;
+    for (int64_t at = 0; at < length; at += chunk) {
+      const int64_t size = length - at < chunk ? length - at : chunk;
+      const Resolved resolved = Next<true>(positions, at, size);
+      if (resolved.bad >= 0) return resolved.bad;
+      counted += resolved.counted;
+      if (ops_.fold != nullptr) {
+        args.bias +=
+            ops_.fold(group_.table.data, plan_.params_offset, group_.weights != nullptr, &chunk_);
+      }
+      args.last = at + size == length;
+      if (args.last && group_.pooling == Pooling::kMean && counted > 0) {
+        args.scale = 1.0f / static_cast<float>(counted);
+      }
+      args.column = 0;
+      for (int64_t block = 0; block < full_blocks_; ++block) {
+        ops_.pool_full(args);
+        args.column += Isa::kBlock * Isa::kWidth;
+      }
+      ops_.pool_last(args);
+      args.first = false;
+    }
+    return -1;
+  }
+
+  const LookupRequest& request_;
+  const BagGroup& group_;
+  size_t group_number_;
+  GroupPlan plan_;
+  Ahead<Isa>* ahead_;
+  LookupReport* report_;
+  RowOps ops_;
+  int64_t full_blocks_;
+  int64_t bad_id_ = 0;
+  Chunk chunk_;
+};
+
+template <class Isa>
+void Walk(const LookupRequest& request, LookupReport* report) {
+  Ahead<Isa> ahead(request);
+  for (size_t g = 0; g < request.num_groups; ++g) {
+    const bool ok = request.groups[g].indices_are_64
+                        ? GroupWalk<Isa, int64_t>(request, g, &ahead, report).Run()
+                        : GroupWalk<Isa, int32_t>(request, g, &ahead, report).Run();
+    if (!ok) return;
+  }
+}
+
+}  // namespace
+}  // namespace gyrfalcon
+
+#endif  // GYRFALCON_BACKENDS_CPU_WALK_H_
