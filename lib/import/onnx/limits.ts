@@ -1,7 +1,12 @@
 /** Every limit on a number that comes from an ONNX file; tests stand on both sides of each. */
 
-/** Subgraphs inside subgraphs; the main graph is depth 0. */
-export const MAX_GRAPH_DEPTH = 4;
+/**
+ * Subgraphs inside subgraphs that the reader follows; the main graph is depth 0. PyTorch 2.x nests
+ * an unoptimised EmbeddingBag 6 deep.
+ */
+export const MAX_GRAPH_DEPTH = 16;
+/** The same for a dense graph that is written (docs/bundle-format.md). */
+export const MAX_DENSE_DEPTH = 4;
 /** Bytes of a name (node, value, tensor, domain, attribute). */
 export const MAX_NAME_BYTES = 64 * 1024;
 /** Bytes of a string attribute. */
