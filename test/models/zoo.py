@@ -49,10 +49,10 @@ def columns(name, highs, dtype="int64"):
     return ids(name, list(highs), ("batch", len(highs)), dtype=dtype)
 
 
-def padded(name, high, shape=("batch", 6), pad=0, low=None, dtype="int64"):
-    """Ids with a padded tail; every second row or so is shorter than the others, some are empty."""
+def padded(name, high, shape=("batch", 6), pad=0, low=None, dtype="int64", empty=True):
+    """Ids with a padded tail; the second row is all padding unless `empty` is False."""
     low = (1 if pad == 0 else 0) if low is None else low
-    return Input(name, dtype, list(shape), {"kind": "padded-ids", "low": low, "high": high, "pad": pad})
+    return Input(name, dtype, list(shape), {"kind": "padded-ids", "low": low, "high": high, "pad": pad, "empty": empty})
 
 
 def offsets(name, of, last=False, dtype="int64"):
@@ -158,14 +158,14 @@ def _one(spec: Input, shape: list, rng, feeds: dict) -> np.ndarray:
         return rng.integers(g["low"], np.asarray(g["high"]), size=shape).astype(spec.dtype)
     if kind == "padded-ids":
         values = rng.integers(g["low"], g["high"], size=shape)
-        keep = _prefix(shape, rng)
+        keep = _prefix(shape, rng, g["empty"])
         return np.where(keep, values, g["pad"]).astype(spec.dtype)
     if kind == "normal":
         return rng.standard_normal(shape).astype(spec.dtype)
     if kind == "uniform":
         return rng.uniform(0, 1, shape).astype(spec.dtype)
     if kind == "mask":
-        keep = _prefix(shape, rng) if g["ids"] == "lengths" else feeds[g["ids"]] != 0
+        keep = _prefix(shape, rng, g.get("empty", True)) if g["ids"] == "lengths" else feeds[g["ids"]] != 0
         return keep.astype(spec.dtype)
     if kind == "mixed":  # the first columns are real numbers, the others ids
         real = rng.standard_normal((shape[0], g["dense"]))
@@ -176,9 +176,9 @@ def _one(spec: Input, shape: list, rng, feeds: dict) -> np.ndarray:
     raise ValueError(kind)
 
 
-def _prefix(shape: list, rng) -> np.ndarray:
-    """True for a random prefix of the last axis; the second row, if there is one, is empty."""
+def _prefix(shape: list, rng, empty=True) -> np.ndarray:
+    """True for a random prefix of the last axis; with `empty` the second row, if there is one, has none."""
     lengths = rng.integers(1, shape[-1] + 1, size=shape[:-1])
-    if shape[0] > 1:
+    if empty and shape[0] > 1:
         lengths[1] = 0
     return np.arange(shape[-1]) < lengths[..., None]
