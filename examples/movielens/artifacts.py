@@ -126,6 +126,6 @@ def write_users(path: Path, films: list[Film], genre_names: list[str], state: St
             "user": user, "likes": name, "dense": plain(np.array(state.user_dense(user))),
             "history": state.history(user), "rated": sorted(state.rated[user]),
         })
-    head = json.dumps({"dense": USER_DENSE})[:-1]
+    head = json.dumps({"dense": USER_DENSE + [f"taste: {name}" for name in genre_names]})[:-1]
     lines = ",\n".join(json.dumps(user, separators=(",", ":")) for user in users)
     path.write_text(head + ',\n"users": [\n' + lines + "\n]}\n")

@@ -20,7 +20,7 @@ GENRE_SLOTS = 10  # the most genres that one film has
 GLOBAL_MEAN, GLOBAL_LIKED = 3.5, 0.48  # priors of the shrunken means
 PRIOR_WEIGHT = 5.0
 
-USER_DENSE = ["user log count", "user mean", "user liked share", "user recent mean"]
+USER_DENSE = ["user log count", "user mean", "user liked share", "user recent mean"]  # then one taste a genre
 FILM_DENSE = ["film log count", "film mean", "film liked share", "film age"]
 
 FIRST_BUCKET_YEAR, YEARS_PER_BUCKET = 1930, 3
@@ -75,6 +75,8 @@ class State:
 
     def __init__(self, films: list[Film]):
         self.films = films
+        self.genres = 1 + max(genre for film in films for genre in film.genres)
+        self.by_genre: dict[int, np.ndarray] = defaultdict(lambda: np.zeros((2, self.genres)))  # count, total
         self.by_user: dict[int, Mean] = defaultdict(Mean)
         self.by_item: dict[int, Mean] = defaultdict(Mean)
         self.recent: dict[int, deque] = defaultdict(lambda: deque(maxlen=10))
@@ -86,13 +88,21 @@ class State:
         self.by_item[item].add(rating)
         self.recent[user].append(rating)
         self.rated[user].append(item)
+        self.by_genre[user][:, self.films[item - 1].genres] += [[1], [rating]]
         if rating >= LIKED:
             self.liked[user].append(item)
 
     def user_dense(self, user: int) -> list[float]:
         recent = self.recent[user]
         mean = (sum(recent) + 2 * GLOBAL_MEAN) / (len(recent) + 2)
-        return [*self.by_user[user].features(), (mean - GLOBAL_MEAN) * 2]
+        return [*self.by_user[user].features(), (mean - GLOBAL_MEAN) * 2, *self.taste(user)]
+
+    def taste(self, user: int) -> np.ndarray:
+        """By genre, how far the user's ratings lie above the user's own mean, drawn towards 0 while few."""
+        count, total = self.by_genre[user][:, 1:]
+        own = self.by_user[user]
+        mean = own.total / max(own.count, 1)
+        return 2 * (total - count * mean) / (count + PRIOR_WEIGHT)
 
     def film_dense(self, item: int, time: int) -> list[float]:
         released = self.films[item - 1].released

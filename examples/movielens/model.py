@@ -15,7 +15,7 @@ class Ranker(nn.Module):
         self.item = nn.Embedding(items, dim, padding_idx=0)  # the film and the history share it
         self.year = nn.Embedding(years, dim)
         self.genre = nn.Embedding(genres, dim, padding_idx=0)
-        self.bottom = nn.Sequential(nn.Linear(dense, 32), nn.ReLU(), nn.Linear(32, dim), nn.ReLU())
+        self.bottom = nn.Sequential(nn.Linear(dense, 64), nn.ReLU(), nn.Linear(64, dim))
         vectors = 6
         pairs = vectors * (vectors - 1) // 2
         self.top = nn.Sequential(

@@ -99,7 +99,8 @@ def forget_unseen(model: Ranker, rows: Rows) -> None:
 
 
 def baselines(rows: Rows) -> dict[str, np.ndarray]:
-    column = {name: rows.dense[:, place] for place, name in enumerate(USER_DENSE + FILM_DENSE)}
+    column = {name: rows.dense[:, place] for place, name in enumerate(USER_DENSE)}
+    column |= {name: rows.dense[:, place - len(FILM_DENSE)] for place, name in enumerate(FILM_DENSE)}
     return {
         "film popularity": column["film log count"],
         "film mean so far": column["film mean"],
