@@ -1,0 +1,186 @@
+/** The steps of an import, with the parts that need the addon passed in. */
+import { basename, resolve } from 'node:path';
+
+import { GyrfalconError } from '../errors.js';
+import { fillDirectory } from './atomic-directory.js';
+import { MANIFEST_FILE, writeBundle } from './bundle-writer.js';
+import type { TableCodec } from './codec.js';
+import type { AnalyzeOptions, LoweredModel } from './lowered.js';
+import type { Manifest, ReportEntry, StorageName } from './manifest.js';
+import { FileSource } from './onnx/byte-source.js';
+import { readOnnxModel, throwIfAborted } from './onnx/read.js';
+import { tensorBytes } from './onnx/tensor-data.js';
+import type { OnnxModel } from './onnx/types.js';
+import { storedRow } from './storage.js';
+import { chooseStorage, type TableDtypes } from './table-storage.js';
+
+/** What the import is busy with; `done` and `total` are bytes, in `verify` rows. */
+export interface ImportProgress {
+  stage: 'read' | 'hash' | 'analyze' | 'tables' | 'dense' | 'verify';
+  done: number;
+  total: number;
+}
+
+export interface ImportOptions extends AnalyzeOptions {
+  /** Storage of all tables or of each by name (`*`: the others); as in the model by default. */
+  tableDtype?: TableDtypes | undefined;
+  /** Random rows to run through the original and the bundle; 0, the default, skips it. */
+  verify?: number | undefined;
+  /** The error that verification accepts; by default it follows from the tables' storages. */
+  tolerance?: number | undefined;
+  /** Replace a bundle that is at the destination. */
+  overwrite?: boolean | undefined;
+  /** ONNX Runtime's shared library, for verification. */
+  ortLibrary?: string | undefined;
+  signal?: AbortSignal | undefined;
+  onProgress?: ((progress: ImportProgress) => void) | undefined;
+}
+
+export interface ImportedTable {
+  name: string;
+  rows: number;
+  dim: number;
+  storage: StorageName;
+  bytes: number;
+}
+
+export interface VerifyResult {
+  /** Rows that were compared. */
+  rows: number;
+  /** Largest error over all outputs, as `tolerance` measures it. */
+  maxError: number;
+  /** Largest |bundle − original| over all outputs. */
+  maxAbsError: number;
+  tolerance: number;
+  perOutput: { name: string; maxAbsError: number; maxError: number }[];
+}
+
+export interface ImportResult {
+  /** The bundle's directory, absolute. */
+  bundle: string;
+  manifest: Manifest;
+  tables: ImportedTable[];
+  report: ReportEntry[];
+  verify?: VerifyResult;
+}
+
+export interface VerifyRequest {
+  modelPath: string;
+  bundle: string;
+  manifest: Manifest;
+  rows: number;
+  tolerance: number | undefined;
+  library: string | undefined;
+  signal: AbortSignal | undefined;
+  onRows: (done: number) => void;
+}
+
+export interface ImportParts {
+  codec: TableCodec;
+  analyze(model: OnnxModel, options: AnalyzeOptions): LoweredModel;
+  /** @throws VERIFY_FAILED */
+  verify(request: VerifyRequest): Promise<VerifyResult>;
+  /** Goes into the manifest. */
+  producer: string;
+}
+
+/** See importModel. Verification runs before the bundle gets its name. */
+export async function runImport(
+  path: string,
+  destination: string,
+  options: ImportOptions,
+  parts: ImportParts,
+): Promise<ImportResult> {
+  const { signal } = options;
+  const progress = (stage: ImportProgress['stage'], done: number, total: number): void =>
+    options.onProgress?.({ stage, done, total });
+  const verifyRows = checkCount(options.verify ?? 0, 'verify');
+  if (options.tolerance !== undefined && !(options.tolerance >= 0)) {
+    throw new GyrfalconError(
+      'INVALID_ARGUMENT',
+      `expected a number of at least 0 for tolerance but received ${options.tolerance}`,
+    );
+  }
+  const modelPath = resolve(path);
+  return await fillDirectory(
+    destination,
+    { overwrite: options.overwrite ?? false, marker: MANIFEST_FILE },
+    async (directory) => {
+      const model = await readOnnxModel(modelPath, {
+        ...(signal === undefined ? {} : { signal }),
+        onProgress: (done, total) => progress('read', done, total),
+      });
+      progress('analyze', 0, 1);
+      const lowered = parts.analyze(model, {
+        ...(options.dims === undefined ? {} : { dims: options.dims }),
+        ...(options.ids === undefined ? {} : { ids: options.ids }),
+      });
+      progress('analyze', 1, 1);
+      const storage = chooseStorage(lowered.tables, options.tableDtype);
+      const source = await describeSource(modelPath, parts.codec, signal, (done, total) =>
+        progress('hash', done, total),
+      );
+      const manifest = await writeBundle(lowered, directory, {
+        storage,
+        codec: parts.codec,
+        producer: parts.producer,
+        source,
+        signal,
+        onProgress: progress,
+      });
+      throwIfAborted(signal);
+      const summary = { manifest, tables: manifest.tables.map(tableSummary), report: lowered.report };
+      if (verifyRows === 0) return summary;
+      progress('verify', 0, verifyRows);
+      const verify = await parts.verify({
+        modelPath,
+        bundle: directory,
+        manifest,
+        rows: verifyRows,
+        tolerance: options.tolerance,
+        library: options.ortLibrary,
+        signal,
+        onRows: (done) => progress('verify', done, verifyRows),
+      });
+      throwIfAborted(signal);
+      return { ...summary, verify };
+    },
+  ).then(({ directory, result }) => ({ bundle: directory, ...result }));
+}
+
+function tableSummary(table: Manifest['tables'][number]): ImportedTable {
+  const { name, rows, dim, storage } = table;
+  return { name, rows, dim, storage, bytes: storedRow(storage, dim).bytes * rows };
+}
+
+async function describeSource(
+  path: string,
+  codec: TableCodec,
+  signal: AbortSignal | undefined,
+  onBytes: (done: number, total: number) => void,
+): Promise<NonNullable<Manifest['source']>> {
+  const file = new FileSource(path);
+  const bytes = file.size;
+  file.close();
+  const hash = codec.createHash();
+  let done = 0;
+  for await (const block of tensorBytes(
+    { kind: 'file', path, offset: 0, length: bytes },
+    { signal },
+  )) {
+    hash.update(block);
+    done += block.byteLength;
+    onBytes(done, bytes);
+  }
+  return { file: basename(path), bytes, xxh64: hash.digest() };
+}
+
+function checkCount(value: number, name: string): number {
+  if (!Number.isSafeInteger(value) || value < 0) {
+    throw new GyrfalconError(
+      'INVALID_ARGUMENT',
+      `expected a whole number of at least 0 for ${name} but received ${value}`,
+    );
+  }
+  return value;
+}
