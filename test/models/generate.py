@@ -187,6 +187,8 @@ def main():
     for family, fixture, exporter, name in work:
         wanted = family in args.family.split(",") and any(w in name for w in args.only.split(","))
         if not wanted or (args.missing and name in entries):
+            if name in entries:
+                entries[name] = entry(fixture, exporter, HERE / f"{name}.onnx")
             continue
         try:
             entries[name] = produce(fixture, exporter)

@@ -186,7 +186,6 @@ def fixtures():
     flat = expect(2, [pool(total, 1)], unpooled=1, note="the table of width 1 is summed over all fields, with an offset per field")
     matrix = [columns("x", ROWS)]
     for kind in ("fm", "wd", "deepfm", "nfm", "pnn", "afm", "xdeepfm", "autoint", "fibinet"):
-        opset = 13 if kind == "afm" else 18
         yield Fixture(f"ctr-{kind}", kind, lambda kind=kind: Flat(kind), matrix, flat)
         if kind in ("deepfm", "afm"):
             yield Fixture(f"ctr-{kind}-opset13", kind, lambda kind=kind: Flat(kind), matrix, flat, exporters=("torchscript",), opset=13)

@@ -166,7 +166,7 @@ def per_field_offsets():
 
 
 def gather_nd():
-    """GatherND and GatherElements are lookups too, and ones that stay; a Gather on axis 1 of a transposed table as well."""
+    """GatherND as a lookup of rows, and a Gather along axis 1 of a table that is stored transposed."""
     g = Graph(7)
     a, b, w = g.random("a", 20, 4), g.random("b", 4, 30), g.random("w", 8, 1)
     g.const("last", int64(-1))
@@ -212,5 +212,6 @@ def fixtures():
     yield made("old-attributes", old_attributes, [ids("x", [20] + [30] * 5, ("batch", 6))], expect(2, [pool(30, 4, "mean")], unpooled=1))
     yield made("per-field-offsets", per_field_offsets, [ids("x", [20, 30, 25], ("batch", 3))], expect(1, unpooled=1))
     yield made("gather-nd", gather_nd, [ids("i", 20), ids("j", 30)],
-               expect(0, dense_tables=[stays(20, 4, "read by GatherND"), stays(30, 4, "gathered along axis 1 of a transposed matrix")]))
+               expect(1, unpooled=1, dense_tables=[stays(30, 4, "stored transposed and gathered along axis 1")],
+                      note="GatherND over ids with a last axis of one is a lookup of rows"))
     yield made("shape-arithmetic", shape_arithmetic, [ids("x", 30, ("batch", 3))], expect(1, unpooled=1))

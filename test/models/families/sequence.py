@@ -216,8 +216,8 @@ def fixtures():
     yield Fixture("din-fixed-batch", "din", Din, din, three, batch=4)
     yield Fixture("din-opset13", "din", Din, din, three, exporters=("torchscript",), opset=13)
     yield Fixture("din-two-fields", "din", DinTwoFields,
-                  [ids("item", N, low=1), ids("cat", 12, low=1), history, padded("hist_cat", 12)][:2]
-                  + [padded("hist_item", N), padded("hist_cat", 12)], expect(2, unpooled=4))
+                  [ids("item", N, low=1), ids("cat", 12, low=1), padded("hist_item", N), padded("hist_cat", 12)],
+                  expect(2, unpooled=4))
     two = expect(1, unpooled=2)
     yield Fixture("dien-gru", "dien", Dien, [ids("target", N), full], two)
     # The TorchScript exporter writes an LSTM's zero states for the batch of the export only (its own warning),

@@ -102,7 +102,7 @@ class Ncf(nn.Module):
 
 
 class Parameter(nn.Module):
-    """Tables as plain parameters, indexed with brackets, index_select, F.embedding and take_along_dim's kin."""
+    """Tables as plain parameters, indexed with brackets, index_select, F.embedding or a one-hot product."""
 
     def __init__(self, how):
         super().__init__()
@@ -143,7 +143,7 @@ def fixtures():
     yield Fixture("ncf", "ncf", Ncf, pair, four)
     yield Fixture("ncf-int32", "ncf", Ncf, [ids("user", USERS, dtype="int32"), ids("item", ITEMS, dtype="int32")], four)
     for how in ("brackets", "index_select", "functional"):
-        # TorchScript writes brackets with a Gather too; negative ids would count from the end.
+        # Brackets: the dynamo exporter writes GatherND over unsqueezed ids, TorchScript a Gather.
         yield Fixture(f"parameter-{how.replace('_', '-')}", "parameter", lambda how=how: Parameter(how), pair, expect(2, unpooled=2))
     yield Fixture("parameter-one-hot", "parameter", lambda: Parameter("one-hot"), pair,
                   expect(1, unpooled=1, dense_tables=[stays(USERS, DIM, "multiplied with a one-hot matrix, not looked up")]))
