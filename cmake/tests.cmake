@@ -1,0 +1,26 @@
+# The C++ tests: every test/native/*_test.cc in one program, plus its helpers.
+
+if(CMAKE_CROSSCOMPILING)
+  # The cross root has no GoogleTest; Debian's libgtest-dev ships the sources.
+  add_subdirectory(/usr/src/googletest ${CMAKE_CURRENT_BINARY_DIR}/googletest EXCLUDE_FROM_ALL)
+else()
+  find_package(GTest REQUIRED)
+endif()
+
+file(GLOB_RECURSE test_sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/test/native/*.cc)
+# For a developer's or an emulated run: only the files whose name matches.
+set(GYRFALCON_TEST_FILES "" CACHE STRING "Regular expression over the names of test sources")
+if(GYRFALCON_TEST_FILES)
+  list(FILTER test_sources INCLUDE REGEX "${GYRFALCON_TEST_FILES}")
+endif()
+add_executable(gyrfalcon_tests ${test_sources})
+target_include_directories(gyrfalcon_tests PRIVATE test/native)
+if(CMAKE_CROSSCOMPILING)
+  target_link_libraries(gyrfalcon_tests PRIVATE gyrfalcon_core gtest gmock gtest_main)
+else()
+  target_link_libraries(gyrfalcon_tests PRIVATE gyrfalcon_core GTest::gtest GTest::gmock
+    GTest::gtest_main)
+endif()
+target_compile_definitions(gyrfalcon_tests PRIVATE
+  GYRFALCON_SOURCE_DIR="${CMAKE_CURRENT_SOURCE_DIR}")
+add_test(NAME gyrfalcon_tests COMMAND gyrfalcon_tests)
