@@ -1,12 +1,11 @@
 // The files of a bundle that are read whole: the manifest and the dense graph.
-#include <cerrno>
 #include <filesystem>
 #include <span>
 #include <string>
 #include <system_error>
-#include <utility>
 #include <vector>
 
+#include "bundle/allocation_guard.h"
 #include "bundle/bundle.h"
 #include "bundle/contained_path.h"
 #include "bundle/file.h"
@@ -38,9 +37,7 @@ bool Exists(const std::string& path) {
          std::filesystem::file_type::not_found;
 }
 
-}  // namespace
-
-Result<ModelSpec> ReadManifest(const std::string& dir) {
+Result<ModelSpec> ReadManifestFile(const std::string& dir) {
   const Result<ContainedFile> opened = OpenContained(dir, "model.json");
   if (!opened.ok()) {
     if (opened.status().code() != ErrorCode::kBundleInvalid || Exists(dir + "/model.json")) {
@@ -54,8 +51,8 @@ Result<ModelSpec> ReadManifest(const std::string& dir) {
   return ParseManifest(text);
 }
 
-Result<std::vector<std::byte>> ReadBundleFile(const std::string& dir, const std::string& file,
-                                              uint64_t xxh64, size_t max_bytes) {
+Result<std::vector<std::byte>> ReadChecked(const std::string& dir, const std::string& file,
+                                           uint64_t xxh64, size_t max_bytes) {
   const Result<ContainedFile> opened = OpenContained(dir, file);
   if (!opened.ok()) return opened.status();
   std::vector<std::byte> bytes;
@@ -67,6 +64,17 @@ Result<std::vector<std::byte>> ReadBundleFile(const std::string& dir, const std:
                                               " but received " + Hex64(hash.Digest())};
   }
   return bytes;
+}
+
+}  // namespace
+
+Result<ModelSpec> ReadManifest(const std::string& dir) {
+  return GuardAllocation([&] { return ReadManifestFile(dir); });
+}
+
+Result<std::vector<std::byte>> ReadBundleFile(const std::string& dir, const std::string& file,
+                                              uint64_t xxh64, size_t max_bytes) {
+  return GuardAllocation([&] { return ReadChecked(dir, file, xxh64, max_bytes); });
 }
 
 }  // namespace gyrfalcon

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "bundle/allocation_guard.h"
 #include "bundle/bundle.h"
 #include "bundle/quote.h"
 
@@ -162,9 +163,11 @@ Result<ContainedFile> OpenContained(const std::string& dir, const std::string& f
 }
 
 Result<std::string> ContainedPath(const std::string& dir, const std::string& file) {
-  Result<ContainedFile> opened = OpenContained(dir, file);
-  if (!opened.ok()) return opened.status();
-  return std::move(opened->path);
+  return GuardAllocation([&]() -> Result<std::string> {
+    Result<ContainedFile> opened = OpenContained(dir, file);
+    if (!opened.ok()) return opened.status();
+    return std::move(opened->path);
+  });
 }
 
 }  // namespace gyrfalcon

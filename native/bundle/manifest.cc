@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "bundle/allocation_guard.h"
 #include "bundle/bundle.h"
 #include "core/limits.h"
 
@@ -106,11 +107,13 @@ Result<ModelSpec> ParseManifest(std::string_view json) {
             "expected at most " + std::to_string(limits::kMaxManifestBytes) +
                 " bytes for model.json but received " + std::to_string(json.size())};
   }
-  const Result<JsonDocument> document = JsonDocument::Parse(json, "model.json");
-  if (!document.ok()) return document.status();
-  ManifestReading reading;
-  GYR_RETURN_IF_ERROR(ReadRoot(JsonCursor(document.value()), &reading));
-  return std::move(reading.spec);
+  return GuardAllocation([json]() -> Result<ModelSpec> {
+    const Result<JsonDocument> document = JsonDocument::Parse(json, "model.json");
+    if (!document.ok()) return document.status();
+    ManifestReading reading;
+    GYR_RETURN_IF_ERROR(ReadRoot(JsonCursor(document.value()), &reading));
+    return std::move(reading.spec);
+  });
 }
 
 }  // namespace gyrfalcon

@@ -7,7 +7,7 @@
 namespace gyrfalcon {
 namespace {
 
-constexpr size_t kMaxQuotedBytes = 64;
+constexpr size_t kMaxQuotedBytes = 256;
 
 bool IsContinuation(char c) { return (static_cast<uint8_t>(c) & 0xC0) == 0x80; }
 

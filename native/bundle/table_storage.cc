@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "bundle/allocation_guard.h"
 #include "bundle/bundle.h"
 #include "bundle/contained_path.h"
 #include "bundle/file.h"
@@ -154,10 +155,8 @@ int64_t DeriveDim(Storage storage, int64_t columns, int64_t dim) {
   return columns;
 }
 
-}  // namespace
-
-Result<Table> LoadTable(const std::string& dir, const TableSpec& spec,
-                        const LoadTableOptions& options) {
+Result<Table> LoadBundleTable(const std::string& dir, const TableSpec& spec,
+                              const LoadTableOptions& options) {
   const Result<ContainedFile> opened = OpenContained(dir, spec.file);
   if (!opened.ok()) return opened.status();
   const ContainedFile& file = opened.value();
@@ -181,8 +180,8 @@ Result<Table> LoadTable(const std::string& dir, const TableSpec& spec,
               options.residency);
 }
 
-Result<Table> LoadSafetensorsTable(const std::string& path, const std::string& tensor,
-                                   Storage storage, int64_t dim, const LoadTableOptions& options) {
+Result<Table> LoadTensor(const std::string& path, const std::string& tensor, Storage storage,
+                         int64_t dim, const LoadTableOptions& options) {
   if (dim < 0 || dim > limits::kMaxDim) {
     return {ErrorCode::kInvalidArgument, "expected 0 ... " + std::to_string(limits::kMaxDim) +
                                              " for dim but received " + std::to_string(dim)};
@@ -219,6 +218,18 @@ Result<Table> LoadSafetensorsTable(const std::string& path, const std::string& t
   return Load(source, std::nullopt, options.residency);
 }
 
+}  // namespace
+
+Result<Table> LoadTable(const std::string& dir, const TableSpec& spec,
+                        const LoadTableOptions& options) {
+  return GuardAllocation([&] { return LoadBundleTable(dir, spec, options); });
+}
+
+Result<Table> LoadSafetensorsTable(const std::string& path, const std::string& tensor,
+                                   Storage storage, int64_t dim, const LoadTableOptions& options) {
+  return GuardAllocation([&] { return LoadTensor(path, tensor, storage, dim, options); });
+}
+
 Result<Table> MakeTable(int64_t rows, int64_t dim, Storage storage,
                         const std::function<void(std::byte*)>& fill) {
   if (rows < 1 || dim < 1) {
@@ -232,11 +243,13 @@ Result<Table> MakeTable(int64_t rows, int64_t dim, Storage storage,
             "expected at most 2^40 rows of 16384 elements for a table but received [" +
                 std::to_string(rows) + ", " + std::to_string(dim) + "]"};
   }
-  Result<TableMemory> memory =
-      TableMemory::Allocate(static_cast<size_t>(rows) * RowBytes(storage, dim));
-  if (!memory.ok()) return memory.status();
-  fill(memory->data());
-  return Table(std::make_shared<CopiedTable>(std::move(*memory), rows, dim, storage));
+  return GuardAllocation([&]() -> Result<Table> {
+    Result<TableMemory> memory =
+        TableMemory::Allocate(static_cast<size_t>(rows) * RowBytes(storage, dim));
+    if (!memory.ok()) return memory.status();
+    fill(memory->data());
+    return Table(std::make_shared<CopiedTable>(std::move(*memory), rows, dim, storage));
+  });
 }
 
 }  // namespace gyrfalcon
