@@ -16,10 +16,9 @@ endif()
 add_executable(gyrfalcon_tests ${test_sources})
 target_include_directories(gyrfalcon_tests PRIVATE test/native)
 if(CMAKE_CROSSCOMPILING)
-  target_link_libraries(gyrfalcon_tests PRIVATE gyrfalcon_core gtest gmock gtest_main)
+  target_link_libraries(gyrfalcon_tests PRIVATE gyrfalcon_core gtest gtest_main)
 else()
-  target_link_libraries(gyrfalcon_tests PRIVATE gyrfalcon_core GTest::gtest GTest::gmock
-    GTest::gtest_main)
+  target_link_libraries(gyrfalcon_tests PRIVATE gyrfalcon_core GTest::gtest GTest::gtest_main)
 endif()
 target_compile_definitions(gyrfalcon_tests PRIVATE
   GYRFALCON_SOURCE_DIR="${CMAKE_CURRENT_SOURCE_DIR}")

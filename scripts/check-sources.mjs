@@ -42,13 +42,7 @@ function main() {
   }
   if (problems.length === 0) return 0;
   if (process.argv.includes('--fix')) {
-    const text = JSON.stringify({ ...sources, ...wanted }, null, 2);
-    // Short arrays stay on one line, as the formatter writes them.
-    const compact = text.replace(/\[\s*("-m[^\]]*?)\s*\]/g, (_, items) => {
-      const line = `[${items.replace(/\s*\n\s*/g, ' ')}]`;
-      return line;
-    });
-    writeFileSync(listPath, `${compact}\n`);
+    writeFileSync(listPath, `${JSON.stringify({ ...sources, ...wanted }, null, 2)}\n`);
     console.log(`native/sources.json rewritten: ${problems.length} change(s)`);
     return 0;
   }
