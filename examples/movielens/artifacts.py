@@ -8,12 +8,13 @@ import onnx
 import onnxruntime
 import torch
 
-from features import FILM_DENSE, GLOBAL_LIKED, LIKED, USER_DENSE, Film, Rows, State, auc
+from features import FILM_DENSE, LIKED, USER_DENSE, Film, Rows, State, auc
 from model import Ranker
 
 INPUTS = ["dense", "user", "item", "year", "genres", "history"]
 REQUESTS = 600
 REQUESTS_PER_USER = 15
+GENEROUS = 0.7  # who likes more than this share of the films tells little about a taste
 SHOWN_GENRES = ["Horror", "Animation", "Sci-Fi", "War"]  # one user with a marked taste for each
 
 
@@ -119,7 +120,7 @@ def write_users(path: Path, films: list[Film], genre_names: list[str], state: St
             return sum(genre in films[item - 1].genres for item in liked) / len(liked)
 
         fit = [u for u in sorted(state.rated) if u not in taken and 80 <= len(state.rated[u]) <= 250
-               and len(state.liked[u]) >= 30 and state.by_user[u].liked / state.by_user[u].count < GLOBAL_LIKED + 0.2]
+               and len(state.liked[u]) >= 30 and state.by_user[u].liked / state.by_user[u].count < GENEROUS]
         user = max(fit, key=lean)
         taken.add(user)
         users.append({
