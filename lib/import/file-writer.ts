@@ -1,5 +1,5 @@
 /** Writes one new file from front to back, counting and hashing what goes through. */
-import { open, type FileHandle } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 
 import type { ContentHash } from './codec.js';
 import { ioError } from './onnx/byte-source.js';

@@ -129,7 +129,11 @@ export async function runImport(
         onProgress: progress,
       });
       throwIfAborted(signal);
-      const summary = { manifest, tables: manifest.tables.map(tableSummary), report: lowered.report };
+      const summary = {
+        manifest,
+        tables: manifest.tables.map(tableSummary),
+        report: lowered.report,
+      };
       if (verifyRows === 0) return summary;
       progress('verify', 0, verifyRows);
       const verify = await parts.verify({

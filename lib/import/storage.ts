@@ -1,6 +1,7 @@
 /** What each table storage looks like in a file; docs/bundle-format.md has the layouts. */
-import { OnnxType } from './onnx/types.js';
+
 import type { StorageName } from './manifest.js';
+import { OnnxType } from './onnx/types.js';
 
 export const STORAGE_NAMES = ['f32', 'f16', 'bf16', 'int8', 'int4'] as const;
 

@@ -10,6 +10,8 @@ export interface ByteSource {
   readonly path: string | null;
   /** Bytes [offset, offset + length), which lie inside the source. The result must not be kept. */
   view(offset: number, length: number): Uint8Array;
+  /** The byte at `offset`, which lies inside the source. */
+  byteAt(offset: number): number;
   close(): void;
 }
 
@@ -23,6 +25,10 @@ export class MemorySource implements ByteSource {
 
   view(offset: number, length: number): Uint8Array {
     return this.bytes.subarray(offset, offset + length);
+  }
+
+  byteAt(offset: number): number {
+    return this.bytes[offset] as number;
   }
 
   close(): void {}
@@ -71,6 +77,12 @@ export class FileSource implements ByteSource {
     }
     const from = offset - this.windowStart;
     return this.window.subarray(from, from + length);
+  }
+
+  byteAt(offset: number): number {
+    const at = offset - this.windowStart;
+    if (at >= 0 && at < this.windowLength) return this.window[at] as number;
+    return this.view(offset, 1)[0] as number;
   }
 
   close(): void {

@@ -98,7 +98,10 @@ function decimal(
 ): number {
   const value = /^[0-9]{1,16}$/.test(text) ? Number(text) : NaN;
   if (!Number.isSafeInteger(value)) {
-    fail(`${key} of external data as a decimal number within 2^53`, JSON.stringify(text.slice(0, 40)));
+    fail(
+      `${key} of external data as a decimal number within 2^53`,
+      JSON.stringify(text.slice(0, 40)),
+    );
   }
   return value;
 }

@@ -3,7 +3,7 @@ import { GyrfalconError } from '../../errors.js';
 import { elementBits, elementTypeName, tensorByteLength } from './element-types.js';
 import type { ExternalFiles } from './external-data.js';
 import { INLINE_TENSOR_BYTES, MAX_ELEMENTS, MAX_NAME_BYTES, MAX_RANK } from './limits.js';
-import { OnnxType, type OnnxTensor, type TensorSource } from './types.js';
+import { type OnnxTensor, OnnxType, type TensorSource } from './types.js';
 import { Wire, type WireReader } from './wire-reader.js';
 
 const TENSOR_FIELDS = {
@@ -123,7 +123,12 @@ export function readTensorProto(
     throw unsupported('a numeric tensor', `element ${elementTypeName(dataType)}`, reader);
   }
   const expected = tensorByteLength(dataType, elements);
-  const used = [raw, pieces[0], integers[0], external.size > 0 || location === EXTERNAL || undefined];
+  const used = [
+    raw,
+    pieces[0],
+    integers[0],
+    external.size > 0 || location === EXTERNAL || undefined,
+  ];
   if (used.filter((value) => value !== undefined).length > 1) fail('one place of data', 'several');
   if (integerField !== 0 && integerField !== typedField(dataType)) {
     fail(`values of ${elementTypeName(dataType)} in their own field`, 'another field');

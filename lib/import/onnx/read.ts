@@ -1,15 +1,15 @@
 /** Reads ONNX models. Large tensors stay in their files, so memory does not grow with the model. */
 import { GyrfalconError } from '../../errors.js';
-import { FileSource, MemorySource, type ByteSource } from './byte-source.js';
+import { type ByteSource, FileSource, MemorySource } from './byte-source.js';
 import { checkModel } from './check-model.js';
 import { ExternalFiles } from './external-data.js';
 import { MAX_FUNCTIONS } from './limits.js';
 import {
   normaliseDomain,
+  type ReadContext,
   readAttribute,
   readGraph,
   readNode,
-  type ReadContext,
 } from './read-graph.js';
 import type { OnnxAttribute, OnnxFunction, OnnxGraph, OnnxModel } from './types.js';
 import { Wire, WireReader } from './wire-reader.js';
@@ -141,7 +141,10 @@ function readOpset(reader: WireReader, end: number, into: Map<string, number>): 
   if (version < 1) reader.fail('an opset version of at least 1', `${version}`);
   const known = into.get(domain);
   if (known !== undefined && known !== version) {
-    reader.fail('one version of each opset', `${known} and ${version} of ${JSON.stringify(domain)}`);
+    reader.fail(
+      'one version of each opset',
+      `${known} and ${version} of ${JSON.stringify(domain)}`,
+    );
   }
   into.set(domain, version);
 }

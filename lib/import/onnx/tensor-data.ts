@@ -1,11 +1,11 @@
 /** Reads the values of tensors: small ones at once, large ones in blocks of rows. */
-import { open, type FileHandle } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 
 import { GyrfalconError } from '../../errors.js';
 import { ioError } from './byte-source.js';
 import { elementTypeName } from './element-types.js';
 import { BLOCK_BYTES } from './limits.js';
-import { OnnxType, type OnnxTensor, type TensorSource } from './types.js';
+import { type OnnxTensor, OnnxType, type TensorSource } from './types.js';
 
 const SMALL_TENSOR_BYTES = 64 * 1024 * 1024;
 
@@ -166,7 +166,8 @@ async function readFully(
     } catch (cause) {
       throw ioError(`cannot read ${path}`, cause);
     }
-    if (read === 0) throw new GyrfalconError('IO_ERROR', `${path} became shorter while it was read`);
+    if (read === 0)
+      throw new GyrfalconError('IO_ERROR', `${path} became shorter while it was read`);
     done += read;
   }
 }

@@ -45,10 +45,9 @@ export class WireReader {
     this.end = end;
     this.charge(MESSAGE_COST);
     while (this.position < end) {
-      const tag = this.varint();
-      if (tag > 0xffffffffn) this.fail('a field tag within 32 bits', `${tag}`);
-      const field = Number(tag >> 3n);
-      const wire = Number(tag & 7n);
+      const tag = this.tag();
+      const field = Math.floor(tag / 8);
+      const wire = tag % 8;
       this.trail.push(names[field] ?? `field ${field}`);
       if (field === 0) this.fail('a field number of at least 1', '0');
       if (wire === Wire.bytes) {
@@ -57,7 +56,8 @@ export class WireReader {
         if (length > BigInt(left)) this.fail(`a length of at most ${left} bytes`, `${length}`);
         const valueEnd = this.position + Number(length);
         if (visit(field, wire, valueEnd)) {
-          if (this.position !== valueEnd) this.fail('a value that fills its length', 'a shorter one');
+          if (this.position !== valueEnd)
+            this.fail('a value that fills its length', 'a shorter one');
         } else {
           this.position = valueEnd;
         }
@@ -207,6 +207,20 @@ export class WireReader {
     return this.take(length);
   }
 
+  private tag(): number {
+    if (this.position < this.end) {
+      // Nearly every tag is one byte.
+      const byte = this.source.byteAt(this.position);
+      if (byte < 0x80) {
+        this.position++;
+        return byte;
+      }
+    }
+    const tag = this.varint();
+    if (tag > 0xffffffffn) this.fail('a field tag within 32 bits', `${tag}`);
+    return Number(tag);
+  }
+
   private bounded(end: number, read: () => void): void {
     const outerEnd = this.end;
     this.end = end;
@@ -216,9 +230,7 @@ export class WireReader {
 
   private byte(): number {
     if (this.position >= this.end) this.fail('another byte', 'the end of the message');
-    const byte = this.source.view(this.position, 1)[0] as number;
-    this.position++;
-    return byte;
+    return this.source.byteAt(this.position++);
   }
 
   private skipScalar(wire: number): void {
