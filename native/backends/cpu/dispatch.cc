@@ -113,9 +113,12 @@ const std::vector<LookupBackend>& LookupBackends() { return Choices().backends; 
 
 const std::vector<BackendReason>& UnavailableLookupBackends() { return Choices().unavailable; }
 
+const LookupBackend* SelectLookupBackendFromEnvironment() {
+  return SelectLookupBackend(LookupBackends(), std::getenv("GYRFALCON_CPU_ISA"));
+}
+
 const LookupBackend* ActiveLookupBackend() {
-  static const LookupBackend* const active =
-      SelectLookupBackend(LookupBackends(), std::getenv("GYRFALCON_CPU_ISA"));
+  static const LookupBackend* const active = SelectLookupBackendFromEnvironment();
   return active;
 }
 

@@ -38,6 +38,9 @@ LookupChoices ChooseLookupBackends(const CpuFeatures& cpu);
 const LookupBackend* SelectLookupBackend(const std::vector<LookupBackend>& backends,
                                          const char* forced);
 
+// The same, of this machine's backends and GYRFALCON_CPU_ISA as it is now.
+const LookupBackend* SelectLookupBackendFromEnvironment();
+
 }  // namespace gyrfalcon
 
 #endif  // GYRFALCON_BACKENDS_CPU_DISPATCH_H_
