@@ -66,11 +66,12 @@ function packageVersion(root: string): string {
 function linuxLibc(): string {
   // Node's own binary says it: a glibc build carries the version of the library it runs on. The
   // report would resolve host names for its network part, which can take seconds.
-  const { report } = process;
+  // (Node 20's types lack the switch that leaves that part out.)
+  const report: NodeJS.ProcessReport & { excludeNetwork?: boolean } = process.report;
   const before = report.excludeNetwork;
   report.excludeNetwork = true;
   const { header } = report.getReport() as { header: { glibcVersionRuntime?: string } };
-  report.excludeNetwork = before;
+  report.excludeNetwork = before ?? false;
   return header.glibcVersionRuntime === undefined ? 'musl' : 'glibc';
 }
 
