@@ -13,9 +13,18 @@ export async function readData(folder) {
     ['catalog.json', 'users.json', 'requests.jsonl', 'training.json'].map(text),
   );
   return {
-    films: JSON.parse(catalog).films.map(([item, title, year, genres, dense]) => ({ item, title, year, genres, dense })),
+    films: JSON.parse(catalog).films.map(([item, title, year, genres, dense]) => ({
+      item,
+      title,
+      year,
+      genres,
+      dense,
+    })),
     users: JSON.parse(users).users,
-    requests: requests.trimEnd().split('\n').map((line) => JSON.parse(line)),
+    requests: requests
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line)),
     training: JSON.parse(training),
   };
 }

@@ -8,10 +8,13 @@
  */
 export function auc(labels, scores) {
   if (labels.length !== scores.length) {
-    throw new RangeError(`expected ${labels.length} scores for the labels but received ${scores.length}`);
+    throw new RangeError(
+      `expected ${labels.length} scores for the labels but received ${scores.length}`,
+    );
   }
   const order = Array.from(scores, (score, row) => {
-    if (Number.isNaN(score)) throw new RangeError(`expected a number for scores[${row}] but received NaN`);
+    if (Number.isNaN(score))
+      throw new RangeError(`expected a number for scores[${row}] but received NaN`);
     return row;
   }).sort((a, b) => scores[a] - scores[b]);
 
@@ -45,7 +48,8 @@ export function percentiles(samples, wanted) {
   if (samples.length === 0) throw new RangeError('expected at least one sample but received none');
   const sorted = Float64Array.from(samples).sort();
   return wanted.map((p) => {
-    if (!(p > 0 && p <= 100)) throw new RangeError(`expected a percentile in (0, 100] but received ${p}`);
+    if (!(p > 0 && p <= 100))
+      throw new RangeError(`expected a percentile in (0, 100] but received ${p}`);
     // The small term undoes rounding such as 99.9 / 100 * 1000 = 999.0000000000001.
     const rank = Math.ceil((p / 100) * sorted.length - 1e-9);
     return sorted[Math.max(0, rank - 1)];

@@ -34,10 +34,15 @@ async function importAndVerify() {
   await mkdir(new URL('../../build/example/', here), { recursive: true });
   const model = fileURLToPath(new URL('model.onnx', here));
   const start = performance.now();
-  const { manifest, tables, report, verify } = await importModel(model, bundle, { overwrite: true, verify: VERIFY_ROWS });
+  const { manifest, tables, report, verify } = await importModel(model, bundle, {
+    overwrite: true,
+    verify: VERIFY_ROWS,
+  });
   for (const table of tables) {
     const bags = manifest.bags.filter((bag) => bag.table === table.name);
-    const readers = bags.map(({ input, pooling }) => (pooling === 'none' ? input : `${input} (${pooling})`));
+    const readers = bags.map(({ input, pooling }) =>
+      pooling === 'none' ? input : `${input} (${pooling})`,
+    );
     const size = `${number(table.rows)} x ${table.dim} ${table.storage}`;
     say(`   ${table.name.padEnd(14)} ${size.padEnd(16)} read by ${readers.join(', ')}`);
   }
@@ -62,7 +67,9 @@ function rankFilms(model, { films, users }) {
 
     const liked = user.history.filter((item) => item !== 0).slice(0, 5);
     const titles = liked.map((item) => short(films[item - 1].title, 30));
-    say(`   user ${user.user}, ${rated.size} ratings, leans to ${user.likes} ${dim(`(${elapsed.toFixed(1)} ms)`)}`);
+    say(
+      `   user ${user.user}, ${rated.size} ratings, leans to ${user.likes} ${dim(`(${elapsed.toFixed(1)} ms)`)}`,
+    );
     say(dim(`   lately liked: ${titles.join(', ')}`));
     const cells = best.map((row, place) => {
       const title = short(films[row].title, 40).padEnd(40);
@@ -83,9 +90,13 @@ function scoreHeldOut(model, { requests, training }) {
     score,
   );
   const { auc: expected, users } = training.requests;
-  say(`   AUC ${value.toFixed(4)} here, ${expected.toFixed(4)} in PyTorch after training (${users} users)`);
+  say(
+    `   AUC ${value.toFixed(4)} here, ${expected.toFixed(4)} in PyTorch after training (${users} users)`,
+  );
   if (Math.abs(value - expected) > 1e-3) {
-    throw new Error(`expected an AUC of ${expected} for the held-out requests but received ${value}`);
+    throw new Error(
+      `expected an AUC of ${expected} for the held-out requests but received ${value}`,
+    );
   }
 }
 
@@ -94,7 +105,10 @@ function measure(model, rows, fill) {
   const batch = model.createBatch(rows);
   const samples = [];
   let call = 0;
-  for (const [limit, least] of [[WARM_UP_MS, 1], [MEASURE_MS, LEAST_CALLS]]) {
+  for (const [limit, least] of [
+    [WARM_UP_MS, 1],
+    [MEASURE_MS, LEAST_CALLS],
+  ]) {
     samples.length = 0;
     const end = performance.now() + limit;
     do {
@@ -112,7 +126,9 @@ function latency(model, { films, users, requests }) {
   const cpu = cpus()[0]?.model.trim() ?? 'unknown CPU';
   say(`\n${bold('4. Latency of scoreSync, in microseconds')}`);
   say(dim(`   ${cpu}, ${availableParallelism()} cores, Node ${process.versions.node}`));
-  say(`   ${'rows'.padStart(6)}${PERCENTILES.map((p) => `p${p}`.padStart(10)).join('')}${'rows/s'.padStart(12)}${'calls'.padStart(9)}`);
+  say(
+    `   ${'rows'.padStart(6)}${PERCENTILES.map((p) => `p${p}`.padStart(10)).join('')}${'rows/s'.padStart(12)}${'calls'.padStart(9)}`,
+  );
   const some = (batch, call) => {
     const start = (call * batch.capacity) % (requests.length - batch.capacity);
     fillRequests(batch, requests.slice(start, start + batch.capacity));
@@ -127,7 +143,9 @@ function latency(model, { films, users, requests }) {
       return (enough ? value.toFixed(1) : '-').padStart(10);
     });
     const rate = number((rows * samples.length * 1e6) / total);
-    say(`   ${number(rows).padStart(6)}${cells.join('')}${rate.padStart(12)}${number(samples.length).padStart(9)}`);
+    say(
+      `   ${number(rows).padStart(6)}${cells.join('')}${rate.padStart(12)}${number(samples.length).padStart(9)}`,
+    );
   }
 }
 

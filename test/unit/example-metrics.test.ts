@@ -80,7 +80,8 @@ describe('percentiles', () => {
 
   it('refuses no samples and percentiles out of range', () => {
     expect(() => percentiles([], [50])).toThrow(/at least one sample/);
-    for (const p of [0, -1, 100.1, Number.NaN]) expect(() => percentiles([1], [p])).toThrow(/expected a percentile/);
+    for (const p of [0, -1, 100.1, Number.NaN])
+      expect(() => percentiles([1], [p])).toThrow(/expected a percentile/);
   });
 });
 
