@@ -13,12 +13,6 @@
 namespace gyrfalcon::testing {
 namespace {
 
-std::vector<std::string_view> Names(const LookupChoices& choices) {
-  std::vector<std::string_view> names;
-  for (const LookupBackend& backend : choices.backends) names.push_back(backend.name);
-  return names;
-}
-
 std::string_view ReasonFor(const LookupChoices& choices, std::string_view name) {
   for (const BackendReason& entry : choices.unavailable) {
     if (entry.name == name) return entry.reason;
@@ -76,6 +70,12 @@ TEST(LookupDispatchTest, PortableBackendsComeLast) {
 }
 
 #if defined(__x86_64__)
+std::vector<std::string_view> Names(const LookupChoices& choices) {
+  std::vector<std::string_view> names;
+  for (const LookupBackend& backend : choices.backends) names.push_back(backend.name);
+  return names;
+}
+
 CpuFeatures FullCpu() {
   CpuFeatures cpu;
   cpu.fma = cpu.f16c = cpu.avx2 = cpu.os_ymm = true;
