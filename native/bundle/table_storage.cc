@@ -98,6 +98,19 @@ std::string ShapeText(const std::vector<int64_t>& shape) {
   return text + "]";
 }
 
+// Extents that a caller gives; those of a file are checked where they are read.
+Status CheckExtents(int64_t rows, int64_t dim) {
+  const std::string received = "for a table but received " + ShapeText({rows, dim});
+  if (rows < 1 || dim < 1) {
+    return Status(ErrorCode::kInvalidArgument, "expected at least 1 row and 1 element " + received);
+  }
+  if (rows > limits::kMaxTableRows || dim > limits::kMaxDim) {
+    return Status(ErrorCode::kLimitExceeded,
+                  "expected at most 2^40 rows of 16384 elements " + received);
+  }
+  return Status::Ok();
+}
+
 Status CheckHash(const TableSource& source, std::optional<uint64_t> expected, uint64_t received) {
   if (!expected || *expected == received) return Status::Ok();
   return Status(ErrorCode::kChecksumMismatch,
@@ -157,6 +170,7 @@ int64_t DeriveDim(Storage storage, int64_t columns, int64_t dim) {
 
 Result<Table> LoadBundleTable(const std::string& dir, const TableSpec& spec,
                               const LoadTableOptions& options) {
+  GYR_RETURN_IF_ERROR(CheckExtents(spec.rows, spec.dim));
   const Result<ContainedFile> opened = OpenContained(dir, spec.file);
   if (!opened.ok()) return opened.status();
   const ContainedFile& file = opened.value();
@@ -232,17 +246,7 @@ Result<Table> LoadSafetensorsTable(const std::string& path, const std::string& t
 
 Result<Table> MakeTable(int64_t rows, int64_t dim, Storage storage,
                         const std::function<void(std::byte*)>& fill) {
-  if (rows < 1 || dim < 1) {
-    return {ErrorCode::kInvalidArgument,
-            "expected at least 1 row and 1 element for a table but "
-            "received [" +
-                std::to_string(rows) + ", " + std::to_string(dim) + "]"};
-  }
-  if (rows > limits::kMaxTableRows || dim > limits::kMaxDim) {
-    return {ErrorCode::kLimitExceeded,
-            "expected at most 2^40 rows of 16384 elements for a table but received [" +
-                std::to_string(rows) + ", " + std::to_string(dim) + "]"};
-  }
+  GYR_RETURN_IF_ERROR(CheckExtents(rows, dim));
   return GuardAllocation([&]() -> Result<Table> {
     Result<TableMemory> memory =
         TableMemory::Allocate(static_cast<size_t>(rows) * RowBytes(storage, dim));
