@@ -20,7 +20,7 @@ int64_t RaggedOffset(const BagGroup& group, int64_t row) {
 }
 
 GroupPlan PlanGroup(const BagGroup& group, int64_t row_begin, int64_t row_end) {
-  GroupPlan plan;
+  GroupPlan plan{};
   plan.row_bytes = RowBytes(group.table.storage, group.table.dim);
   const auto bytes = static_cast<int64_t>(plan.row_bytes);
   // Rows of a whole number of lines start at a line (tables are 64-byte aligned); others straddle.

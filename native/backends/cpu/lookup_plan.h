@@ -14,24 +14,27 @@ namespace gyrfalcon {
 
 inline constexpr int64_t kMaxChunk = 16;
 
+// No default member initialisers below: they would make constructors that -O0 emits in the ISA
+// files.
+
 // The ids of one group for the rows of a request: `runs` runs, each of `run_length` ids. Bags whose
 // ids lie one after another make a single run.
 struct IdStream {
-  const std::byte* ids = nullptr;
-  int64_t runs = 0;
-  int64_t run_length = 0;
-  int64_t run_stride = 0;  // bytes between the first ids of two runs
-  int64_t step = 0;        // bytes between two ids of a run
-  const int64_t* add = nullptr;
-  int64_t add_step = 0;  // 0: one value for all
+  const std::byte* ids;
+  int64_t runs;
+  int64_t run_length;
+  int64_t run_stride;  // bytes between the first ids of two runs
+  int64_t step;        // bytes between two ids of a run
+  const int64_t* add;
+  int64_t add_step;  // 0: one value for all
 };
 
 struct GroupPlan {
   IdStream stream;
-  uint64_t row_bytes = 0;
-  int64_t lines = 0;          // 64-byte lines that a row touches at most
-  int64_t chunk = 0;          // positions that are resolved and then read at a time
-  int64_t params_offset = 0;  // bytes from a quantised row's start to its scale
+  uint64_t row_bytes;
+  int64_t lines;          // 64-byte lines that a row touches at most
+  int64_t chunk;          // positions that are resolved and then read at a time
+  int64_t params_offset;  // bytes from a quantised row's start to its scale
 };
 
 GroupPlan PlanGroup(const BagGroup& group, int64_t row_begin, int64_t row_end);

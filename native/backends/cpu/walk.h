@@ -83,7 +83,7 @@ class Ahead {
   const LookupRequest& request_;
   int64_t target_;
   int64_t in_flight_ = 0;
-  GroupPlan plan_;
+  GroupPlan plan_{};
   const std::byte* table_ = nullptr;
   uint64_t rows_ = 0;
   bool wide_ids_ = false;
