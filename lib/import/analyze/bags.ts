@@ -1,0 +1,94 @@
+/** Bags and runs of ids: how single lookups become pooled ones. */
+import type { Bag, CountCell, IdCell, Matrix, Run } from './domain.js';
+
+export function singleRun(id: IdCell): Run {
+  return {
+    input: id.input,
+    start: id.start,
+    step: id.step,
+    count: 1,
+    ragged: null,
+    adds: [id.add],
+    clamped: id.clamped,
+  };
+}
+
+export function lookupBag(table: Matrix, id: IdCell): Bag {
+  return { table, pooling: 'none', run: singleRun(id), padding: null, weights: null, share: null };
+}
+
+/** Whether a bag is still one id (per batch row and symbol). */
+export function isSingle(bag: Bag): boolean {
+  return bag.pooling === 'none' && bag.run.count === 1 && bag.run.ragged === null;
+}
+
+/** Whether two runs read the same elements of the same input. */
+export function sameElements(a: Run, b: Run): boolean {
+  return (
+    a.input === b.input &&
+    a.start === b.start &&
+    (a.step === b.step || a.count === 1) &&
+    a.count === b.count &&
+    a.ragged === null &&
+    b.ragged === null
+  );
+}
+
+/** One run for ids that are looked up one after another: their places must form a progression. */
+export function joinRuns(runs: readonly Run[], symbol: string | null): Run | null {
+  const [first, second] = runs;
+  if (first === undefined || runs.some((run) => run.count !== 1 || run.ragged !== null || run.input !== first.input)) {
+    return null;
+  }
+  const clamped = runs.some((run) => run.clamped);
+  if (symbol !== null) return runs.length === 1 ? { ...first, count: symbol } : null;
+  const step = second === undefined ? 1 : second.start - first.start;
+  if (step < 1 || runs.some((run, i) => run.start !== first.start + i * step || run.step !== 0)) return null;
+  const adds = runs.flatMap((run) => run.adds);
+  return { ...first, step, count: runs.length, adds: adds.every((add) => add === adds[0]) ? [adds[0] ?? 0] : adds, clamped };
+}
+
+/** The bag of single lookups, one after another along an axis; null when they do not make one. */
+export function poolBags(bags: readonly Bag[], mode: 'sum' | 'mean', symbol: string | null): Bag | null {
+  const ordered = [...bags].sort((a, b) => a.run.start - b.run.start);
+  const [first] = ordered;
+  if (first === undefined) return null;
+  if (ordered.some((bag) => !isSingle(bag) || bag.table !== first.table || bag.padding !== first.padding)) return null;
+  const run = joinRuns(ordered.map((bag) => bag.run), symbol);
+  if (run === null) return null;
+  const weights = joinWeights(ordered, symbol);
+  if (weights === undefined) return null;
+  if (first.share !== null) {
+    const shared = ordered.every((bag) => bag.share !== null && sameCount(bag.share, run, first.padding));
+    if (!shared || mode !== 'sum' || weights !== null) return null;
+    return { ...first, pooling: 'mean', run, share: null };
+  }
+  if (ordered.some((bag) => bag.share !== null)) return null;
+  // A mean over all positions is not the mean over those that count.
+  if (mode === 'mean' && first.padding !== null) return null;
+  if (run.count === 1) return first;
+  return { ...first, pooling: mode, run, weights };
+}
+
+/** Undefined when the weights do not follow the ids. */
+function joinWeights(bags: readonly Bag[], symbol: string | null): Bag['weights'] | undefined {
+  const all = bags.map((bag) => bag.weights);
+  const [first, second] = all;
+  if (all.every((weights) => weights === null)) return null;
+  if (first == null || all.includes(null)) return undefined;
+  if (symbol !== null) return first;
+  const step = second == null ? 1 : second.start - first.start;
+  const follow = all.every((weights, i) => weights?.input === first.input && weights.start === first.start + i * step && weights.step === 0);
+  return follow && step >= 1 ? { ...first, step } : undefined;
+}
+
+/** Whether a count counts exactly the ids of a run that are not `padding`. */
+export function sameCount(count: CountCell, run: Run, padding: number | null): boolean {
+  return count.padding === padding && sameElements(count.ids, run);
+}
+
+/** Text that is equal for equal bags. */
+export function bagKey(bag: Bag): string {
+  const { table, run } = bag;
+  return JSON.stringify([table.name, bag.pooling, run, bag.padding, bag.weights, bag.share]);
+}

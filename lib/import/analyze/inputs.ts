@@ -1,0 +1,172 @@
+/** Which axis is the batch, what the other dimensions are, and what the graph inputs are as values. */
+import { GyrfalconError } from '../../errors.js';
+import type { AnalyzeOptions } from '../lowered.js';
+import { OnnxType, type OnnxDim, type OnnxGraph, type OnnxValueInfo } from '../onnx/types.js';
+import { isInteger } from './constants.js';
+import type { Axis, Cell, Factor, Opaque, Value } from './domain.js';
+import { fixed, MAX_CELLS } from './grid.js';
+import * as p from './poly.js';
+import type { Poly } from './poly.js';
+
+/** Float inputs wider than this are dense features, not weights of bags. */
+const MAX_WEIGHTS = 1 << 13;
+
+/** The name of the batch size among symbols; the manifest's word for it too. */
+export const BATCH = 'batch';
+
+export interface Dimensions {
+  /** The rows that the model was exported with, or null when that is free. */
+  readonly batch: number | null;
+  readonly batchSize: Poly;
+  /** Symbols of the model that stand for the batch. */
+  readonly batchNames: ReadonlySet<string>;
+  readonly inputs: readonly InputDims[];
+}
+
+export interface InputDims {
+  readonly info: OnnxValueInfo;
+  /** Axis 0 is the batch. */
+  readonly batched: boolean;
+  readonly dims: readonly Poly[];
+}
+
+/** @throws ONNX_UNSUPPORTED (an input of unknown rank), INVALID_ARGUMENT (dims) */
+export function readDimensions(graph: OnnxGraph, options: AnalyzeOptions): Dimensions {
+  const pins = new Map(Object.entries(options.dims ?? {}));
+  const names = new Set<string>();
+  const inputs = graph.inputs.map((info) => {
+    if (info.dims === null || info.dataType === 0) {
+      throw new GyrfalconError(
+        'ONNX_UNSUPPORTED',
+        `expected a tensor of known rank for input ${JSON.stringify(info.name)} but received none`,
+      );
+    }
+    const dims = info.dims.map((dim) => {
+      if (typeof dim === 'string') names.add(dim);
+      return typeof dim === 'string' ? (pins.get(dim) ?? dim) : dim;
+    });
+    return { info, dims };
+  });
+  for (const [name, size] of pins) {
+    if (!names.has(name)) {
+      throw new GyrfalconError(
+        'INVALID_ARGUMENT',
+        `expected dims to name a free dimension (${[...names].join(', ')}) but received ${JSON.stringify(name)}`,
+      );
+    }
+    if (!Number.isInteger(size) || size < 1) {
+      throw new GyrfalconError('INVALID_ARGUMENT', `expected a size of at least 1 for dims.${name} but received ${size}`);
+    }
+  }
+  const first = inputs.flatMap(({ dims }) => (dims.length > 0 ? [dims[0] as OnnxDim] : []));
+  const outer = graph.outputs.flatMap((info) => (info.dims !== null && info.dims.length > 0 ? [info.dims[0] as OnnxDim] : []));
+  const choice = chooseBatch(first, outer);
+  const isBatch = (dim: OnnxDim | undefined): boolean => {
+    if (typeof choice === 'number') return dim === choice;
+    return dim === null || (typeof dim === 'string' && choice.has(dim));
+  };
+  const batch = typeof choice === 'number' ? choice : null;
+  const batchSize = batch === null ? p.symbol(BATCH) : p.poly(batch);
+  const batchNames = typeof choice === 'number' ? new Set<string>() : choice;
+  return {
+    batch,
+    batchSize,
+    batchNames,
+    inputs: inputs.map(({ info, dims }) => {
+      const batched = isBatch(dims[0]);
+      const sizes = dims.map((dim, axis) => {
+        if (axis === 0 && batched) return batchSize;
+        if (typeof dim === 'number') return p.poly(dim);
+        if (typeof dim === 'string') return batchNames.has(dim) ? batchSize : p.symbol(symbolName(dim));
+        return p.symbol(symbolName(`${info.name}_${axis}`));
+      });
+      return { info, batched, dims: sizes };
+    }),
+  };
+}
+
+/** `batch` is the manifest's word; another dimension of that name gets a different one. */
+function symbolName(name: string): string {
+  return name === BATCH ? `${BATCH}_1` : name;
+}
+
+/** Names that exporters make up: they say nothing about which dimensions are equal. */
+function isMadeUp(name: string): boolean {
+  return /dynamic_axes|^unk_|^\?$/.test(name);
+}
+
+/** A size that is computed from others, such as batch+1. */
+function isExpression(name: string): boolean {
+  return /[+*/() ]|plus|minus/.test(name);
+}
+
+/** The symbols that mean the batch, or its fixed size. */
+function chooseBatch(first: readonly OnnxDim[], outputs: readonly OnnxDim[]): Set<string> | number {
+  const free = first.filter((dim): dim is string | null => typeof dim !== 'number');
+  if (free.length === 0) {
+    const sizes = first as readonly number[];
+    const shared = outputs.find((dim) => typeof dim === 'number' && sizes.includes(dim));
+    return typeof shared === 'number' ? shared : (sizes[0] ?? new Set());
+  }
+  const named = free.filter((dim): dim is string => dim !== null && !isExpression(dim));
+  const batch = new Set(named.filter(isMadeUp));
+  const given = named.filter((name) => !isMadeUp(name));
+  const telling = given.filter((name) => /batch|^(b|bs|n)$/i.test(name));
+  for (const name of telling) batch.add(name);
+  if (telling.length > 0 || given.length === 0) return batch;
+  const count = (name: string): number => given.filter((other) => other === name).length;
+  const best = [...new Set(given)].sort(
+    (a, b) => Number(outputs.includes(b)) - Number(outputs.includes(a)) || count(b) - count(a),
+  );
+  if (best[0] !== undefined) batch.add(best[0]);
+  return batch;
+}
+
+/** The size of a dimension as the model writes it; null when it says nothing. */
+export function resolveDim(dim: OnnxDim, dimensions: Dimensions): Poly | null {
+  if (typeof dim === 'number') return p.poly(dim);
+  if (dim === null) return null;
+  if (dimensions.batchNames.has(dim)) return dimensions.batchSize;
+  const known = dimensions.inputs.some(({ info, dims }) =>
+    info.dims?.some((other, i) => other === dim && p.asSymbol(dims[i] as Poly) !== null),
+  );
+  return known ? p.symbol(symbolName(dim)) : null;
+}
+
+/** What an input is: a grid of its own elements when bags could read them. */
+export function inputValue(input: InputDims): Value {
+  const { info, dims, batched } = input;
+  const opaque = (reason: string): Opaque => ({ kind: 'opaque', dataType: info.dataType, shape: dims, reason });
+  const name = `input '${info.name}'`;
+  const ids = isInteger(info.dataType);
+  if (!ids && info.dataType !== OnnxType.float) return opaque(`${name} is not of integers`);
+  if (!batched && dims.length !== 1) return opaque(`${name} has no batch axis in front`);
+  const axes: Axis[] = [];
+  let cells = 1;
+  let symbols = 0;
+  let inner = 1;
+  for (const [i, size] of dims.entries()) {
+    const n = p.constant(size);
+    if (i === 0 && batched) axes.push([{ kind: 'batch', size }]);
+    else if (n !== null) {
+      axes.push(n === 1 ? [] : [fixed(n)]);
+      cells *= n;
+      if (symbols > 0) inner *= n;
+    } else {
+      const symbol = p.asSymbol(size);
+      if (symbol === null || symbols > 0 || cells > 1) {
+        return opaque(`${name} has a free dimension behind another one`);
+      }
+      symbols += 1;
+      axes.push([{ kind: 'symbol', name: symbol, size } satisfies Factor]);
+    }
+  }
+  if (cells === 0 || cells > (ids ? MAX_CELLS : MAX_WEIGHTS)) return opaque(`${name} has ${cells} elements a row`);
+  const step = symbols > 0 ? inner : 0;
+  const list = Array.from({ length: cells }, (_, start): Cell =>
+    ids
+      ? { type: 'id', input: info.name, start, step, add: 0, clamped: false }
+      : { type: 'real', input: info.name, start, step },
+  );
+  return { kind: 'grid', dataType: info.dataType, grid: { axes, cells: list } };
+}

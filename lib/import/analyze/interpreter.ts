@@ -1,0 +1,237 @@
+/** Walks the graph once, in order, and finds out what every value is. */
+import type { OnnxGraph, OnnxModel, OnnxNode, OnnxTensor } from '../onnx/types.js';
+import { describe, graphAttribute, intAttribute } from './attributes.js';
+import { constantNode } from './constants.js';
+import type { Grid, Value } from './domain.js';
+import { chooseBranch, evaluateLoop, evaluateLoopValues, type Environment } from './embedding-bag.js';
+import { fold, normaliseAxis } from './fold.js';
+import { concat } from './grid.js';
+import { inferShape } from './infer.js';
+import { collectNames, definedNames, inlineFunctions, Names, renameGraph } from './inline-functions.js';
+import { inputValue, resolveDim, type Dimensions } from './inputs.js';
+import { evaluateLookups } from './lookups.js';
+import { evaluateShapes } from './shapes.js';
+import { constant, gridValue, initializerValue, isRows, matrixOf, scalarOf } from './values.js';
+import { evaluateViews } from './views.js';
+
+type Inputs = readonly (Value | null)[];
+
+/** The graph after the walk: flat, with what its values are. */
+export interface Interpretation {
+  readonly nodes: readonly OnnxNode[];
+  readonly initializers: ReadonlyMap<string, OnnxTensor>;
+  readonly values: ReadonlyMap<string, Value>;
+  readonly producers: ReadonlyMap<string, OnnxNode>;
+  readonly names: Names;
+}
+
+/** `dense`: results (by name) that are not to be taken out, with the reason. */
+export function interpret(
+  model: OnnxModel,
+  dimensions: Dimensions,
+  dense: ReadonlyMap<string, string>,
+): Interpretation {
+  const names = new Names();
+  collectNames(model.graph, names);
+  return new Interpreter(model, dimensions, dense, names).run();
+}
+
+class Interpreter {
+  private readonly values = new Map<string, Value>();
+  private readonly initializers: Map<string, OnnxTensor>;
+  private readonly nodes: OnnxNode[] = [];
+  private readonly producers = new Map<string, OnnxNode>();
+  private readonly environment: Environment = (name) => this.values.get(name) ?? null;
+
+  constructor(
+    private readonly model: OnnxModel,
+    private readonly dimensions: Dimensions,
+    private readonly dense: ReadonlyMap<string, string>,
+    private readonly names: Names,
+  ) {
+    this.initializers = new Map(model.graph.initializers);
+  }
+
+  run(): Interpretation {
+    for (const [name, tensor] of this.initializers) this.values.set(name, initializerValue(name, tensor));
+    for (const input of this.dimensions.inputs) this.values.set(input.info.name, inputValue(input));
+    const queue = inlineFunctions(this.model, this.names).reverse();
+    for (let node = queue.pop(); node !== undefined; node = queue.pop()) {
+      const branch = this.takenBranch(node);
+      if (branch !== null) queue.push(...this.inlineBranch(node, branch).reverse());
+      else this.step(node);
+    }
+    const { nodes, initializers, values, producers, names } = this;
+    return { nodes, initializers, values, producers, names };
+  }
+
+  /** The branch of an If whose condition is a constant. */
+  private takenBranch(node: OnnxNode): OnnxGraph | null {
+    if (node.opType !== 'If' || node.domain !== '') return null;
+    const condition = scalarOf(this.environment(node.inputs[0] ?? ''));
+    return condition === null ? null : graphAttribute(node, condition !== 0 ? 'then_branch' : 'else_branch');
+  }
+
+  private inlineBranch(node: OnnxNode, branch: OnnxGraph): OnnxNode[] {
+    const renamed = new Map<string, string>();
+    for (const name of [...definedNames(branch.nodes), ...branch.initializers.keys()]) {
+      renamed.set(name, this.names.fresh(name));
+    }
+    const copy = renameGraph(branch, (name) => renamed.get(name) ?? name);
+    for (const [name, tensor] of copy.initializers) {
+      this.initializers.set(name, tensor);
+      this.values.set(name, initializerValue(name, tensor));
+    }
+    const results = copy.outputs.map((info, i) => identity(info.name, node.outputs[i] ?? ''));
+    return [...copy.nodes, ...results.filter((result) => result.outputs[0] !== '')];
+  }
+
+  private step(node: OnnxNode): void {
+    if (node.opType === 'Constant' && node.domain === '') {
+      const name = node.outputs[0] ?? '';
+      const tensor = constantNode(node);
+      if (tensor !== null) {
+        this.initializers.set(name, tensor);
+        this.values.set(name, initializerValue(name, tensor));
+        return;
+      }
+    }
+    const inputs = node.inputs.map((name) => (name === '' ? null : this.environment(name)));
+    const rows = node.opType === 'Concat' ? this.groupLookups(node, inputs) : null;
+    const final = rows ?? node;
+    const results = this.evaluate(final, final.inputs.map((name) => (name === '' ? null : this.environment(name))), this.environment);
+    this.nodes.push(final);
+    final.outputs.forEach((name, i) => {
+      if (name === '') return;
+      this.producers.set(name, final);
+      const value = results[i] ?? null;
+      this.values.set(name, value === null || this.dense.has(name) ? this.opaque(final, inputs, i, this.dense.get(name)) : value);
+    });
+  }
+
+  private opaque(node: OnnxNode, inputs: Inputs, output: number, reason: string | undefined): Value {
+    const info = this.model.graph.valueInfo.get(node.outputs[output] ?? '');
+    const declared = info?.dims?.map((dim) => resolveDim(dim, this.dimensions)) ?? null;
+    const inferred = output === 0 ? inferShape(node, inputs) : null;
+    const shape = declared?.map((size, i) => size ?? inferred?.[i] ?? null) ?? inferred;
+    const dataType = info?.dataType || outputType(node, inputs);
+    return { kind: 'opaque', dataType, shape, reason: reason ?? `computed by ${describe(node)}` };
+  }
+
+  /**
+   * Lookups that stand side by side in a Concat with dense values are concatenated among
+   * themselves first, so that they can be written in one piece.
+   */
+  private groupLookups(node: OnnxNode, inputs: Inputs): OnnxNode | null {
+    const rank = inputs[0]?.kind === 'grid' ? inputs[0].grid.axes.length : null;
+    const some = inputs.find((value) => isRows(value));
+    if (some?.kind !== 'grid' || inputs.every((value) => isRows(value))) return null;
+    const axis = normaliseAxis(intAttribute(node, 'axis', 0), rank ?? some.grid.axes.length);
+    if (axis === null) return null;
+    const grouped: string[] = [];
+    let changed = false;
+    for (let i = 0; i < inputs.length; ) {
+      let end = i;
+      while (end < inputs.length && isRows(inputs[end] ?? null)) end++;
+      const grids = inputs.slice(i, end).map((value) => (value?.kind === 'grid' ? value.grid : null)) as Grid[];
+      const joined = grids.length > 1 ? gridValue(concat(grids, axis), inputs[i]?.dataType ?? 0) : null;
+      if (joined === null) {
+        const stop = Math.max(end, i + 1);
+        grouped.push(...node.inputs.slice(i, stop));
+        i = stop;
+        continue;
+      }
+      const name = this.names.fresh(`${node.outputs[0]}_lookups`);
+      const part: OnnxNode = { ...node, name: '', inputs: node.inputs.slice(i, end), outputs: [name] };
+      this.nodes.push(part);
+      this.producers.set(name, part);
+      this.values.set(name, joined);
+      grouped.push(name);
+      changed = true;
+      i = end;
+    }
+    return changed ? { ...node, inputs: grouped } : null;
+  }
+
+  /** What a node's outputs are; null for those that the dense graph computes. */
+  private evaluate(node: OnnxNode, inputs: Inputs, environment: Environment): readonly (Value | null)[] {
+    if (node.domain !== '') return [];
+    if (node.opType === 'Loop') {
+      return (
+        evaluateLoop(node, inputs, environment, (graph, outer, args) => this.evaluateGraph(graph, outer, args), this.dimensions.batchSize) ?? []
+      );
+    }
+    const missing = inputs.some((value, i) => value === null && (node.inputs[i] ?? '') !== '');
+    if (missing) return [];
+    return this.evaluatePlain(node, inputs) ?? evaluateLoopValues(node, inputs, (n, i) => this.evaluatePlain(n, i)) ?? [];
+  }
+
+  private evaluatePlain(node: OnnxNode, inputs: Inputs): readonly (Value | null)[] | null {
+    const kept = keepMatrix(node, inputs);
+    if (kept !== null) return [kept];
+    const consts = inputs.map((value) => (value?.kind === 'const' ? value.tensor : null));
+    const allConst = inputs.every((value, i) => value?.kind === 'const' || (node.inputs[i] ?? '') === '');
+    if (allConst && inputs.length > 0) {
+      const folded = fold(node, consts);
+      if (folded !== null) return folded.map((tensor) => (tensor === null ? null : constant(tensor)));
+    }
+    return evaluateShapes(node, inputs) ?? evaluateViews(node, inputs) ?? evaluateLookups(node, inputs);
+  }
+
+  /** The outputs of a subgraph, without changing the graph. */
+  private evaluateGraph(graph: OnnxGraph, outer: Environment, args: readonly (Value | null)[]): (Value | null)[] {
+    const local = new Map<string, Value | null>();
+    const environment: Environment = (name) => (local.has(name) ? (local.get(name) ?? null) : outer(name));
+    for (const [name, tensor] of graph.initializers) local.set(name, initializerValue(name, tensor));
+    graph.inputs.forEach((info, i) => local.set(info.name, args[i] ?? null));
+    for (const node of graph.nodes) {
+      const inputs = node.inputs.map((name) => (name === '' ? null : environment(name)));
+      const results = this.evaluateInside(node, inputs, environment);
+      node.outputs.forEach((name, i) => {
+        if (name !== '') local.set(name, results[i] ?? null);
+      });
+    }
+    return graph.outputs.map((info) => environment(info.name));
+  }
+
+  private evaluateInside(node: OnnxNode, inputs: Inputs, environment: Environment): readonly (Value | null)[] {
+    if (node.opType === 'Constant') {
+      const tensor = constantNode(node);
+      return tensor === null ? [] : [initializerValue(node.outputs[0] ?? '', tensor)];
+    }
+    if (node.opType !== 'If') return this.evaluate(node, inputs, environment);
+    const [condition] = inputs;
+    const branch = (name: string): (Value | null)[] => {
+      const graph = graphAttribute(node, name);
+      return graph === null ? [] : this.evaluateGraph(graph, environment, []);
+    };
+    const known = scalarOf(condition ?? null);
+    if (known !== null) return branch(known !== 0 ? 'then_branch' : 'else_branch');
+    if (condition?.kind !== 'test') return [];
+    const [yes, no] = [branch('then_branch'), branch('else_branch')];
+    return node.outputs.map((_, i) => chooseBranch(condition, yes[i] ?? null, no[i] ?? null));
+  }
+}
+
+/** A table stays one through Identity and through a Cast that loses nothing. */
+function keepMatrix(node: OnnxNode, inputs: Inputs): Value | null {
+  const [data] = inputs;
+  const matrix = matrixOf(data ?? null);
+  if (matrix === null || data === null || data === undefined) return null;
+  if (node.opType === 'Identity') return data;
+  if (node.opType !== 'Cast' && node.opType !== 'CastLike') return null;
+  const to = node.opType === 'Cast' ? intAttribute(node, 'to', 0) : (inputs[1]?.dataType ?? 0);
+  const from = data.dataType;
+  if (to !== from && !(to === 1 && (from === 10 || from === 16 || from === 11))) return null;
+  return { kind: 'matrix', dataType: to, matrix };
+}
+
+function outputType(node: OnnxNode, inputs: Inputs): number {
+  if (node.opType === 'Cast') return intAttribute(node, 'to', 0);
+  return inputs[0]?.dataType ?? 0;
+}
+
+export function identity(from: string, to: string): OnnxNode {
+  return { name: '', opType: 'Identity', domain: '', inputs: [from], outputs: [to], attributes: new Map() };
+}
+

@@ -1,0 +1,173 @@
+/** The operators that look rows up, scale them and pool them. */
+import { OnnxType, type OnnxNode } from '../onnx/types.js';
+import { floatAttribute, intAttribute, stringAttribute } from './attributes.js';
+import { lookupBag } from './bags.js';
+import * as cells from './cells.js';
+import { encodeTensor, isInteger } from './constants.js';
+import { contractEinsum, contractMatMul } from './contraction.js';
+import type { Axis, Cell, Grid, Matrix, Value } from './domain.js';
+import { normaliseAxis } from './fold.js';
+import { dim, makeGrid, map, reshape, shapeOf, zip } from './grid.js';
+import * as p from './poly.js';
+import { reduce } from './reduce.js';
+import { reduceAxes } from './shapes.js';
+import { gridValue, matrixOf, scalarOf, toGrid, toInts } from './values.js';
+
+type Inputs = readonly (Value | null)[];
+
+/** Null when the operator is none of these or its result is not a grid. */
+export function evaluateLookups(node: OnnxNode, inputs: Inputs): readonly Value[] | null {
+  const result = evaluate(node, inputs);
+  return result === null ? null : [result];
+}
+
+function evaluate(node: OnnxNode, inputs: Inputs): Value | null {
+  const { opType } = node;
+  if (opType === 'Gather' || opType === 'GatherND') return lookup(node, inputs);
+  if (!inputs.some((value) => value?.kind === 'grid')) return null;
+  const [a, b] = inputs;
+  const dataType = a?.dataType ?? 0;
+  const combine = BINARY[opType];
+  if (combine !== undefined && inputs.length === 2) {
+    return zipped(a ?? null, b ?? null, combine, RESULT_BOOL.has(opType) ? OnnxType.bool : dataType);
+  }
+  switch (opType) {
+    case 'Div':
+      return quotient(a ?? null, b ?? null, dataType);
+    case 'Not':
+    case 'Sign': {
+      const grid = toGrid(a ?? null);
+      return grid === null ? null : gridValue(map(grid, opType === 'Not' ? cells.not : cells.signOf), dataType);
+    }
+    case 'Cast':
+    case 'CastLike': {
+      const to = opType === 'Cast' ? intAttribute(node, 'to', 0) : (b?.dataType ?? 0);
+      const grid = toGrid(a ?? null);
+      return grid === null || to === 0 ? null : gridValue(map(grid, (cell) => cells.castCell(cell, dataType, to)), to);
+    }
+    case 'Max':
+    case 'Clip':
+      return clamp(node, inputs);
+    case 'Where':
+      return where(inputs);
+    case 'ReduceSum':
+    case 'ReduceMean':
+    case 'GlobalAveragePool':
+      return reduced(node, inputs);
+    case 'MatMul':
+      return gridValue(contractMatMul(toGrid(a ?? null), toGrid(b ?? null)), dataType);
+    case 'Einsum':
+      return gridValue(contractEinsum(stringAttribute(node, 'equation') ?? '', inputs.map(toGrid)), dataType);
+    default:
+      return null;
+  }
+}
+
+const BINARY: Readonly<Record<string, (x: Cell, y: Cell) => Cell | null>> = {
+  Mul: cells.multiply,
+  Add: cells.add,
+  Sub: cells.subtract,
+  And: cells.both,
+  Equal: cells.compare('Equal'),
+  Greater: cells.compare('Greater'),
+  Less: cells.compare('Less'),
+  GreaterOrEqual: cells.compare('GreaterOrEqual'),
+  LessOrEqual: cells.compare('LessOrEqual'),
+};
+const RESULT_BOOL: ReadonlySet<string> = new Set(['And', 'Equal', 'Greater', 'Less', 'GreaterOrEqual', 'LessOrEqual']);
+
+function zipped(a: Value | null, b: Value | null, combine: (x: Cell, y: Cell) => Cell | null, dataType: number): Value | null {
+  const [x, y] = [toGrid(a), toGrid(b)];
+  return x === null || y === null ? null : gridValue(zip(x, y, combine), dataType);
+}
+
+/** Rows by ids: Gather along axis 0 of a matrix, or GatherND with single indices. */
+function lookup(node: OnnxNode, inputs: Inputs): Value | null {
+  const [data, ids] = inputs;
+  const matrix = matrixOf(data ?? null) ?? foldedMatrix(node, data ?? null);
+  if (matrix === null || ids?.kind !== 'grid' || !isInteger(ids.dataType)) return null;
+  let grid: Grid | null = ids.grid;
+  if (node.opType === 'Gather') {
+    if (normaliseAxis(intAttribute(node, 'axis', 0), 2) !== 0) return null;
+  } else {
+    const shape = shapeOf(grid);
+    const last = shape[shape.length - 1];
+    if (last === undefined || !p.isOne(last) || intAttribute(node, 'batch_dims', 0) !== 0) return null;
+    grid = reshape(grid, shape.slice(0, -1));
+  }
+  return gridValue(grid === null ? null : gatherRows(matrix, grid), data?.dataType ?? 0);
+}
+
+function gatherRows(matrix: Matrix, ids: Grid): Grid | null {
+  const list: Cell[] = [];
+  for (const cell of ids.cells) {
+    if (cell.type !== 'id') return null;
+    list.push({ type: 'row', parts: [lookupBag(matrix, cell)] });
+  }
+  const axes: Axis[] = [...ids.axes, [dim(matrix.dim)]];
+  return makeGrid(axes, list);
+}
+
+/** A matrix that the graph computes from constants, such as a transposed one. */
+const folded = new WeakMap<object, Matrix>();
+function foldedMatrix(node: OnnxNode, data: Value | null): Matrix | null {
+  if (data?.kind !== 'const' || data.tensor.dims.length !== 2) return null;
+  const known = folded.get(data.tensor);
+  if (known !== undefined) return known;
+  const [rows, width] = data.tensor.dims as [number, number];
+  const name = node.inputs[0] ?? '';
+  const tensor = encodeTensor(name, data.tensor);
+  if (tensor === null || isInteger(data.dataType) || data.dataType === OnnxType.bool || rows * width === 0) return null;
+  const matrix = { name, tensor, rows, dim: width };
+  folded.set(data.tensor, matrix);
+  return matrix;
+}
+
+function quotient(a: Value | null, b: Value | null, dataType: number): Value | null {
+  const size = toInts(b);
+  const symbol = size?.values.length === 1 && size.values[0] !== undefined ? p.asSymbol(size.values[0]) : null;
+  if (symbol !== null && a?.kind === 'grid') {
+    return gridValue(map(a.grid, (cell) => cells.divideBySymbol(cell, symbol)), dataType);
+  }
+  return zipped(a, b, cells.divide, dataType);
+}
+
+/** Only lower bounds are followed: ids and counts above an upper one would change. */
+function clamp(node: OnnxNode, inputs: Inputs): Value | null {
+  const [a, b] = inputs;
+  const isMax = node.opType === 'Max';
+  const upper = isMax ? null : (floatAttribute(node, 'max') ?? ((node.inputs[2] ?? '') === '' ? null : scalarOf(inputs[2] ?? null) ?? 0));
+  if ((upper !== null && upper < 3e38) || (isMax && inputs.length !== 2)) return null;
+  const data = a?.kind === 'grid' ? a : b;
+  const bound = a?.kind === 'grid' ? b : a;
+  const low = floatAttribute(node, 'min') ?? scalarOf(bound ?? null);
+  if (data?.kind !== 'grid' || low === null) return null;
+  return gridValue(map(data.grid, (cell) => cells.atLeast(cell, low)), data.dataType);
+}
+
+/** One of the branches is a number; only masks of rows and repaired counts have a meaning. */
+function where(inputs: Inputs): Value | null {
+  const [test, x, y] = inputs.map(toGrid);
+  if (test == null || x == null || y == null) return null;
+  const [ifTrue, ifFalse] = [scalarOf(inputs[1] ?? null), scalarOf(inputs[2] ?? null)];
+  const number = (value: number): Cell => ({ type: 'number', value });
+  // The constant's shape takes part in broadcasting.
+  const both = ifFalse !== null ? zip(x, y, (left) => left) : zip(y, x, (left) => left);
+  if (both === null || (ifTrue === null && ifFalse === null)) return null;
+  const grid = zip(test, both, (cell, other) =>
+    ifFalse !== null ? cells.choose(cell, other, number(ifFalse)) : cells.choose(cell, number(ifTrue as number), other),
+  );
+  return gridValue(grid, inputs[1]?.dataType ?? 0);
+}
+
+function reduced(node: OnnxNode, inputs: Inputs): Value | null {
+  const [data] = inputs;
+  if (data?.kind !== 'grid') return null;
+  const rank = data.grid.axes.length;
+  const global = node.opType === 'GlobalAveragePool';
+  const axes = global ? Array.from({ length: rank - 2 }, (_, i) => i + 2) : reduceAxes(node, inputs, rank);
+  if (axes === null) return null;
+  const keep = global || intAttribute(node, 'keepdims', 1) === 1;
+  const grid = reduce(data.grid, axes, node.opType === 'ReduceSum' ? 'sum' : 'mean', keep);
+  return gridValue(grid, data.dataType);
+}

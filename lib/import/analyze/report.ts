@@ -1,0 +1,104 @@
+/** What a reader of the bundle should know: tables that stayed, rows that are not pooled. */
+import type { ReportEntry } from '../manifest.js';
+import type { OnnxModel, OnnxNode } from '../onnx/types.js';
+import { describe, intAttribute } from './attributes.js';
+import { bagsOf, obstacle } from './cuttable.js';
+import type { Cut, LookupValue } from './cut.js';
+import type { Value } from './domain.js';
+import type { Interpretation } from './interpreter.js';
+import { initializerValue, matrixOf } from './values.js';
+
+/** Entries for tables in the dense graph's lookups, in its order. */
+export function reportTables(
+  dense: OnnxModel,
+  interpretation: Interpretation,
+  taken: ReadonlySet<string>,
+  reasons: ReadonlyMap<string, string>,
+): ReportEntry[] {
+  const entries: ReportEntry[] = [];
+  const told = new Set<string>();
+  const visit = (nodes: readonly OnnxNode[], inside: string | null): void => {
+    for (const node of nodes) {
+      const entry = stayed(node, inside, dense, interpretation, taken, reasons);
+      if (entry !== null && !told.has(entry.text)) {
+        told.add(entry.text);
+        entries.push(entry);
+      }
+      for (const attribute of node.attributes.values()) {
+        if (attribute.type === 'graph') visit(attribute.value.nodes, inside ?? describe(node));
+      }
+    }
+  };
+  visit(dense.graph.nodes, null);
+  return entries;
+}
+
+function stayed(
+  node: OnnxNode,
+  inside: string | null,
+  dense: OnnxModel,
+  interpretation: Interpretation,
+  taken: ReadonlySet<string>,
+  reasons: ReadonlyMap<string, string>,
+): ReportEntry | null {
+  if ((node.opType !== 'Gather' && node.opType !== 'GatherND') || intAttribute(node, 'axis', 0) !== 0) return null;
+  const name = node.inputs[0] ?? '';
+  const tensor = dense.graph.initializers.get(name);
+  const data = interpretation.values.get(name) ?? (tensor === undefined ? null : initializerValue(name, tensor));
+  const matrix = matrixOf(data);
+  if (matrix === null) return null;
+  const also = taken.has(matrix.name) ? ' as well as in the bundle' : '';
+  const what = `table '${matrix.name}' [${matrix.rows}, ${matrix.dim}] stays in the dense graph${also}`;
+  const where = `${describe(node)}${inside === null ? '' : ` inside ${inside}`}`;
+  const ids = interpretation.values.get(node.inputs[1] ?? '') ?? null;
+  if (inside === null && (ids?.kind === 'const' || ids?.kind === 'ints' || ids?.kind === 'range')) {
+    return { level: 'info', text: `${what}: its ids in ${where} do not depend on the inputs' values` };
+  }
+  return { level: 'warn', text: `${what}: ${reason(node, ids, inside, interpretation, reasons)} (${where})` };
+}
+
+function reason(
+  node: OnnxNode,
+  ids: Value | null,
+  inside: string | null,
+  interpretation: Interpretation,
+  reasons: ReadonlyMap<string, string>,
+): string {
+  const own = interpretation.values.get(node.outputs[0] ?? '') ?? null;
+  const given = reasons.get(node.outputs[0] ?? '');
+  if (given !== undefined) return given;
+  if (own?.kind === 'grid') return obstacle(own.grid) ?? 'its rows are pooled in a way that bundles do not have';
+  if (inside !== null) return 'it is looked up inside a subgraph that is not a sum or a mean';
+  if (ids?.kind === 'opaque') return `its ids are ${ids.reason}`;
+  if (ids?.kind === 'grid') return 'its ids are not integers of the inputs';
+  return 'its ids are not known';
+}
+
+/** Entries for rows of several ids that the dense graph takes one by one. */
+export function reportUnpooled(lookups: readonly LookupValue[], cut: Cut): ReportEntry[] {
+  const entries = lookups.flatMap(({ name, grid }) => {
+    const histories = new Map<string, number>();
+    for (const bag of bagsOf(grid)) {
+      if (bag.pooling !== 'none' || bag.run.ragged !== null) continue;
+      const key = `table '${bag.table.name}' for input '${bag.run.input}'`;
+      const free = grid.axes.flat().some((factor) => factor.kind === 'symbol');
+      histories.set(key, (histories.get(key) ?? 0) + (free ? 2 : 1));
+    }
+    const user = [...cut.nodes].find((node) => node.inputs.includes(name));
+    return [...histories].flatMap(([key, n]) =>
+      n > 1 ? [`rows of ${key} are not pooled: ${user === undefined ? 'they are an output' : `${describe(user)} uses them one by one`}`] : [],
+    );
+  });
+  return [...new Set(entries)].map((text) => ({ level: 'info', text }));
+}
+
+/** Matrices that the dense graph uses although their lookups are taken out. */
+export function reportShared(dense: OnnxModel, tables: ReadonlySet<string>): ReportEntry[] {
+  return [...tables].flatMap((name): ReportEntry[] => {
+    if (!dense.graph.initializers.has(name)) return [];
+    const user = dense.graph.nodes.find((node) => node.inputs.includes(name));
+    if (user === undefined || user.opType === 'Gather' || user.opType === 'GatherND') return [];
+    return [{ level: 'info', text: `table '${name}' is in the dense graph too: ${describe(user)} uses the whole matrix` }];
+  });
+}
+

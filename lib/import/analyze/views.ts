@@ -1,0 +1,185 @@
+/** Operators that only move elements: reshapes, transposes, slices, selections, concatenations. */
+import type { OnnxNode } from '../onnx/types.js';
+import { intAttribute, intsAttribute } from './attributes.js';
+import type { Bounds, ConstTensor, Grid, OffsetSource, Value } from './domain.js';
+import { axesOf, insertAxes, normaliseAxis, sliceArguments, sliceRange, splitSizes } from './fold.js';
+import { axisSize, concat, expand, pick, reshape, select, shapeOf, transpose } from './grid.js';
+import * as p from './poly.js';
+import type { Poly } from './poly.js';
+import { reshapeTargets, sizesOf } from './shapes.js';
+import { gridValue, toGrid, toInts } from './values.js';
+
+type Inputs = readonly (Value | null)[];
+
+/** Null when the operator is none of these or the result is not a grid. */
+export function evaluateViews(node: OnnxNode, inputs: Inputs): readonly Value[] | null {
+  const [data] = inputs;
+  const bounds = evaluateBounds(node, inputs);
+  if (bounds !== null) return [bounds];
+  if (node.opType === 'Concat') {
+    if (!inputs.some((value) => value?.kind === 'grid')) return null;
+    const grids = inputs.map(toGrid);
+    const axis = normaliseAxis(intAttribute(node, 'axis', 0), grids[0]?.axes.length ?? 0);
+    if (axis === null || grids.includes(null)) return null;
+    return one(concat(grids as Grid[], axis), data?.dataType ?? 0);
+  }
+  if (data?.kind !== 'grid') return null;
+  const consts = inputs.map((value) => (value?.kind === 'const' ? value.tensor : null));
+  if (node.opType === 'Split') return split(node, data.grid, consts, data.dataType);
+  return one(view(node, data.grid, inputs, consts), data.dataType);
+}
+
+function one(grid: Grid | null, dataType: number): readonly Value[] | null {
+  const value = gridValue(grid, dataType);
+  return value === null ? null : [value];
+}
+
+function view(node: OnnxNode, grid: Grid, inputs: Inputs, consts: readonly (ConstTensor | null)[]): Grid | null {
+  const shape = shapeOf(grid);
+  const rank = shape.length;
+  switch (node.opType) {
+    case 'Identity':
+    case 'Dropout':
+      return grid;
+    case 'Reshape': {
+      const targets = reshapeTargets(shape, inputs[1] ?? null, intAttribute(node, 'allowzero', 0) === 1);
+      return targets === null ? null : reshape(grid, targets);
+    }
+    case 'Flatten': {
+      const axis = intAttribute(node, 'axis', 1);
+      const at = axis < 0 ? axis + rank : axis;
+      return reshape(grid, [p.product(shape.slice(0, at)), p.product(shape.slice(at))]);
+    }
+    case 'Squeeze': {
+      const axes = axesOf(node, consts, 1);
+      if (axes === undefined) return null;
+      const drop = axes?.map((axis) => normaliseAxis(axis, rank));
+      return reshape(grid, shape.filter((size, i) => (drop === undefined ? !p.isOne(size) : !drop.includes(i))));
+    }
+    case 'Unsqueeze': {
+      const axes = axesOf(node, consts, 1);
+      if (axes == null) return null;
+      const sizes = insertAxes(shape, axes, rank + axes.length, p.ONE);
+      return sizes === null ? null : reshape(grid, sizes);
+    }
+    case 'Transpose': {
+      const order = intsAttribute(node, 'perm') ?? shape.map((_, i) => rank - 1 - i);
+      return transpose(grid, order);
+    }
+    case 'Expand': {
+      const sizes = sizesOf(inputs[1] ?? null);
+      return sizes === null ? null : expand(grid, sizes);
+    }
+    case 'Slice':
+      return slice(node, grid, consts);
+    case 'Gather':
+      return selectByIndex(node, grid, consts[1] ?? null);
+    default:
+      return null;
+  }
+}
+
+function slice(node: OnnxNode, grid: Grid, consts: readonly (ConstTensor | null)[]): Grid | null {
+  const slices = sliceArguments(node, consts, grid.axes.length);
+  let result: Grid | null = grid;
+  for (const { axis, start, end, step } of slices ?? []) {
+    if (result === null) return null;
+    const size = p.constant(axisSize(result.axes[axis] as Grid['axes'][number]));
+    if (size !== null) result = select(result, axis, sliceRange(start, end, step, size));
+    else if (start !== 0 || step !== 1 || end < 2 ** 31 - 1) return null;
+  }
+  return slices === null ? null : result;
+}
+
+function selectByIndex(node: OnnxNode, grid: Grid, index: ConstTensor | null): Grid | null {
+  const axis = normaliseAxis(intAttribute(node, 'axis', 0), grid.axes.length);
+  if (index === null || axis === null) return null;
+  const shape = shapeOf(grid);
+  const size = p.constant(shape[axis] as Poly);
+  if (size === null) return null;
+  const positions = index.data.map((i) => (i < 0 ? i + size : i));
+  if (index.dims.length === 0) return pick(grid, axis, positions[0] as number);
+  const chosen = select(grid, axis, positions);
+  if (chosen === null || index.dims.length === 1) return chosen;
+  return reshape(chosen, [...shape.slice(0, axis), ...index.dims.map(p.poly), ...shape.slice(axis + 1)]);
+}
+
+function split(node: OnnxNode, grid: Grid, consts: readonly (ConstTensor | null)[], dataType: number): readonly Value[] | null {
+  const axis = normaliseAxis(intAttribute(node, 'axis', 0), grid.axes.length);
+  const size = axis === null ? null : p.constant(shapeOf(grid)[axis] as Poly);
+  if (axis === null || size === null || ((node.inputs[1] ?? '') !== '' && consts[1] == null)) return null;
+  const sizes = splitSizes(node, consts[1]?.data ?? null, size);
+  let at = 0;
+  const parts = sizes?.map((n) => {
+    const part = select(grid, axis, Array.from({ length: n }, (_, i) => at + i));
+    at += n;
+    return gridValue(part, dataType);
+  });
+  return parts === undefined || parts.includes(null) ? null : (parts as Value[]);
+}
+
+/** The offsets of bags: a whole integer input, a range, or a constant, perhaps with the total behind. */
+export function asBounds(value: Value | null): Bounds | null {
+  if (value?.kind === 'bounds') return value.bounds;
+  if (value?.kind === 'const') {
+    const { dims, data } = value.tensor;
+    if (dims.length !== 1 || data.length < 2) return null;
+    const step = (data[1] as number) - (data[0] as number);
+    const shift = (data[0] as number) / step;
+    if (step < 1 || !Number.isInteger(shift) || data.some((x, i) => x !== (i + shift) * step)) return null;
+    const length = p.poly(data.length + shift);
+    return { source: { kind: 'range', step, length }, complete: true, shift, length };
+  }
+  if (value?.kind === 'range') {
+    const step = p.constant(value.step);
+    if (p.constant(value.start) !== 0 || step === null || step < 1) return null;
+    return { source: { kind: 'range', step, length: value.length }, complete: true, shift: 0, length: value.length };
+  }
+  const whole = value?.kind === 'grid' ? wholeInput(value.grid, true) : null;
+  if (whole === null) return null;
+  const length = p.add(whole.length, p.poly(whole.start));
+  return { source: { kind: 'input', name: whole.input, length }, complete: true, shift: whole.start, length };
+}
+
+/** A rank-1 grid that is an input, element by element; `tail` allows the first ones to be cut off. */
+export function wholeInput(grid: Grid, tail = false): { input: string; start: number; add: number; length: Poly } | null {
+  const [axis] = grid.axes;
+  const [cell] = grid.cells;
+  if (grid.axes.length !== 1 || axis === undefined || axis.length > 1) return null;
+  if (cell?.type !== 'id' && cell?.type !== 'real') return null;
+  const factor = axis[0]?.kind;
+  if (factor === 'copy' || factor === 'dim') return null;
+  if (!tail && cell.start !== 0) return null;
+  const shift = cell.type === 'id' ? cell.add : 0;
+  for (const [i, other] of grid.cells.entries()) {
+    if (other.type !== cell.type || other.input !== cell.input || other.start !== cell.start + i) return null;
+    if (other.type === 'id' && (other.add !== shift || other.clamped)) return null;
+  }
+  return { input: cell.input, start: cell.start, add: shift, length: axisSize(axis) };
+}
+
+/** Concat(offsets, [total]) and offsets[1:]. */
+function evaluateBounds(node: OnnxNode, inputs: Inputs): Value | null {
+  const [data, second] = inputs;
+  const dataType = data?.dataType ?? 0;
+  if (node.opType === 'Concat' && inputs.length === 2) {
+    const total = toInts(second ?? null);
+    const bounds = data?.kind === 'const' ? null : asBounds(data ?? null);
+    if (bounds === null || total?.values.length !== 1 || bounds.shift !== 0 || !bounds.complete) return null;
+    if (data?.kind === 'bounds') return null;
+    const source: OffsetSource = bounds.source;
+    if (source.kind === 'range' && !p.equal(total.values[0] as Poly, p.multiply(p.poly(source.step), source.length))) {
+      return null;
+    }
+    const complete = source.kind === 'range';
+    return { kind: 'bounds', dataType, bounds: { source, complete, shift: 0, length: p.add(bounds.length, p.ONE) } };
+  }
+  if (node.opType !== 'Slice' || (data?.kind !== 'bounds' && data?.kind !== 'grid' && data?.kind !== 'range')) return null;
+  if (data.kind === 'grid' && (data.grid.axes[0]?.[0]?.kind === 'fixed' || data.grid.cells[0]?.type !== 'id')) return null;
+  const consts = inputs.map((value) => (value?.kind === 'const' ? value.tensor : null));
+  const [slice, ...more] = sliceArguments(node, consts, 1) ?? [];
+  const bounds = asBounds(data);
+  if (bounds === null || slice === undefined || more.length > 0 || slice.step !== 1) return null;
+  if (slice.start < 0 || slice.end < 2 ** 31 - 1) return null;
+  return { kind: 'bounds', dataType, bounds: { ...bounds, shift: bounds.shift + slice.start } };
+}

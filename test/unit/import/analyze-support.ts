@@ -1,0 +1,352 @@
+/**
+ * An independent reading of what analyze() gives: bags evaluated by the letter of
+ * docs/bundle-format.md, the dense graph run by ONNX Runtime, and random inputs for fixtures.
+ */
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { InferenceSession, Tensor } from 'onnxruntime-node';
+
+import type { AnalyzedModel } from '../../../lib/import/analyze/index.js';
+import type { ManifestBag } from '../../../lib/import/manifest.js';
+import { readTensor } from '../../../lib/import/onnx/tensor-data.js';
+import type { OnnxTensor } from '../../../lib/import/onnx/types.js';
+import { writeOnnxModel } from '../../../lib/import/onnx/write.js';
+
+export const MODELS = join(dirname(fileURLToPath(import.meta.url)), '..', '..', 'models');
+
+export type Generator =
+  | { kind: 'ids'; low: number; high: number | number[] }
+  | { kind: 'padded-ids'; low: number; high: number; pad: number; empty?: boolean }
+  | { kind: 'normal' | 'uniform' }
+  | { kind: 'offsets'; of: string }
+  | { kind: 'mask'; ids: string }
+  | { kind: 'lengths'; high: number }
+  | { kind: 'mixed'; dense: number; high: number[] };
+
+export interface FixtureInput {
+  name: string;
+  dtype: 'int64' | 'int32' | 'float32' | 'bool';
+  shape: (number | string)[];
+  generator: Generator;
+}
+
+export interface ExpectedPool {
+  rows: number;
+  dim: number;
+  pooling: 'sum' | 'mean';
+  padding?: number;
+  weighted?: boolean;
+  ragged?: boolean;
+  bags?: number;
+}
+
+export interface Fixture {
+  name: string;
+  file: string;
+  family: string;
+  batch: number | null;
+  inputs: FixtureInput[];
+  symbols: Record<string, number>;
+  outputs: string[];
+  expect: {
+    tables: number;
+    pooled: ExpectedPool[];
+    unpooled: number;
+    dense_tables: { rows: number; dim: number; reason: string }[];
+    note?: string;
+  };
+}
+
+export async function readFixtures(): Promise<Fixture[]> {
+  return JSON.parse(await readFile(join(MODELS, 'manifest.json'), 'utf8')) as Fixture[];
+}
+
+export interface Array_ {
+  dtype: FixtureInput['dtype'];
+  dims: number[];
+  data: number[];
+}
+export type Feeds = Record<string, Array_>;
+
+/** Random numbers in [0, 1) that a seed determines (mulberry32). */
+export function random(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = Math.imul(state ^ (state >>> 15), state | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  };
+}
+
+const count = (dims: readonly number[]): number => dims.reduce((a, b) => a * b, 1);
+
+/** Inputs by the generators of the fixtures' manifest, for a batch size. */
+export function makeFeeds(fixture: Fixture, batch: number, seed: number): Feeds {
+  const next = random(seed);
+  const whole = (low: number, high: number): number => low + Math.floor(next() * (high - low));
+  const sizes: Record<string, number> = { ...fixture.symbols, batch, 'batch+1': batch + 1 };
+  const feeds: Feeds = {};
+  for (const input of fixture.inputs) {
+    if (input.generator.kind !== 'offsets') continue;
+    const { of } = input.generator;
+    const target = fixture.inputs.find((other) => other.name === of);
+    const extent = target?.shape[target.shape.length - 1];
+    let starts = [0];
+    for (let row = 0; row < batch; row++) starts.push((starts[row] as number) + (row === 0 ? 3 : whole(0, 5)));
+    if (typeof extent === 'number') {
+      starts = [0, ...Array.from({ length: batch - 1 }, () => whole(0, extent)).sort((a, b) => a - b), extent];
+    } else sizes[extent as string] = starts[batch] as number;
+    if (input.shape[input.shape.length - 1] !== 'batch+1') starts = starts.slice(0, -1);
+    const rows = input.shape.length === 2 ? (input.shape[0] as number) : 1;
+    const data = Array.from({ length: rows }, () => starts).flat();
+    feeds[input.name] = { dtype: input.dtype, dims: input.shape.length === 2 ? [rows, starts.length] : [starts.length], data };
+  }
+  const order = [...fixture.inputs].sort((a, b) => Number(a.generator.kind === 'mask') - Number(b.generator.kind === 'mask'));
+  for (const { name, dtype, shape, generator } of order) {
+    if (feeds[name] !== undefined) continue;
+    const dims = shape.map((extent) => (typeof extent === 'number' ? extent : (sizes[extent] as number)));
+    const n = count(dims);
+    const width = dims[dims.length - 1] ?? 1;
+    const prefix = (): boolean[] => {
+      const keep: boolean[] = [];
+      for (let row = 0; row * width < n; row++) {
+        const length = row === 1 && !(generator.kind === 'padded-ids' && generator.empty === false) ? 0 : whole(1, width + 1);
+        for (let i = 0; i < width; i++) keep.push(i < length);
+      }
+      return keep;
+    };
+    const at = (i: number): number => {
+      switch (generator.kind) {
+        case 'ids':
+          return whole(generator.low, Array.isArray(generator.high) ? (generator.high[i % width] as number) : generator.high);
+        case 'padded-ids':
+          return whole(generator.low, generator.high);
+        case 'lengths':
+          return whole(1, generator.high + 1);
+        case 'mixed':
+          return i % width < generator.dense ? next() * 2 - 1 : whole(0, generator.high[(i % width) - generator.dense] as number);
+        default:
+          return next() * (generator.kind === 'normal' ? 4 : 1) - (generator.kind === 'normal' ? 2 : 0);
+      }
+    };
+    let data = Array.from({ length: n }, (_, i) => at(i));
+    if (generator.kind === 'padded-ids') {
+      const keep = prefix();
+      data = data.map((value, i) => (keep[i] ? value : generator.pad));
+    }
+    if (generator.kind === 'mask') {
+      data = (generator.ids === 'lengths' ? prefix() : (feeds[generator.ids] as Array_).data.map((id) => id !== 0)).map(Number);
+    }
+    feeds[name] = { dtype, dims, data: dtype === 'float32' ? data.map(Math.fround) : data };
+  }
+  return feeds;
+}
+
+function toTensor({ dtype, dims, data }: Array_): Tensor {
+  if (dtype === 'int64') return new Tensor('int64', BigInt64Array.from(data, BigInt), dims);
+  if (dtype === 'int32') return new Tensor('int32', Int32Array.from(data), dims);
+  if (dtype === 'bool') return new Tensor('bool', Uint8Array.from(data), dims);
+  return new Tensor('float32', Float32Array.from(data), dims);
+}
+
+function half(bits: number): number {
+  const exponent = (bits >> 10) & 31;
+  const fraction = bits & 1023;
+  const sign = bits & 0x8000 ? -1 : 1;
+  if (exponent === 0) return sign * fraction * 2 ** -24;
+  if (exponent === 31) return fraction === 0 ? sign * Infinity : NaN;
+  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+}
+
+async function floats(tensor: OnnxTensor): Promise<number[]> {
+  const bytes = await readTensor(tensor);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return Array.from({ length: count(tensor.dims) }, (_, i) => {
+    if (tensor.dataType === 10) return half(view.getUint16(i * 2, true));
+    return tensor.dataType === 11 ? Math.fround(view.getFloat64(i * 8, true)) : view.getFloat32(i * 4, true);
+  });
+}
+
+export type Outputs = Record<string, { dims: readonly number[]; data: number[] }>;
+
+async function run(session: InferenceSession, feeds: Record<string, Tensor>): Promise<Outputs> {
+  const results = await session.run(feeds);
+  return Object.fromEntries(
+    Object.entries(results).map(([name, tensor]) => [
+      name,
+      { dims: tensor.dims, data: Array.from(tensor.data as ArrayLike<number | bigint>, Number) },
+    ]),
+  );
+}
+
+const OPTIONS: InferenceSession.SessionOptions = { intraOpNumThreads: 1, interOpNumThreads: 1, logSeverityLevel: 3 };
+
+export async function runOriginal(path: string, feeds: Feeds): Promise<Outputs> {
+  const session = await InferenceSession.create(path, OPTIONS);
+  const given = session.inputNames;
+  const tensors = Object.fromEntries(given.map((name) => [name, toTensor(feeds[name] as Array_)]));
+  const outputs = await run(session, tensors);
+  await session.release();
+  return outputs;
+}
+
+/** Scores the analysed model, bag by bag and then the dense graph, once for each batch of feeds. */
+export async function runLowered(lowered: AnalyzedModel, batches: readonly { batch: number; feeds: Feeds }[]): Promise<Outputs[]> {
+  const tables = new Map<string, { dim: number; rows: number; data: number[] }>();
+  for (const table of lowered.tables) {
+    tables.set(table.name, { dim: table.dim, rows: table.rows, data: await floats(table.tensor) });
+  }
+  const directory = await mkdtemp(join(tmpdir(), 'gyrfalcon-analyze-'));
+  try {
+    const path = join(directory, 'dense.onnx');
+    await writeOnnxModel(lowered.dense, path);
+    const session = await InferenceSession.create(path, OPTIONS);
+    const out: Outputs[] = [];
+    for (const { batch, feeds } of batches) {
+      const slots = fillSlots(lowered, batch, feeds, tables);
+      const given: Record<string, Tensor> = {};
+      for (const name of lowered.denseInputs) {
+        const slot = slots.get(name);
+        if (slot !== undefined) given[name] = new Tensor('float32', slot.data, slot.dims);
+        else {
+          const input = lowered.inputs.find((other) => other.name === name);
+          if (input?.kind !== 'tensor') throw new Error(`dense input ${name} is no tensor input`);
+          const feed = feeds[name] as Array_;
+          const dtype = input.dtype === 'i32' ? 'int32' : input.dtype === 'i64' ? 'int64' : feed.dtype;
+          given[name] = toTensor({ ...feed, dtype });
+        }
+      }
+      out.push(await run(session, given));
+    }
+    await session.release();
+    return out;
+  } finally {
+    await rm(directory, { recursive: true });
+  }
+}
+
+function fillSlots(
+  lowered: AnalyzedModel,
+  batch: number,
+  feeds: Feeds,
+  tables: ReadonlyMap<string, { dim: number; rows: number; data: number[] }>,
+): Map<string, { data: Float32Array; dims: number[] }> {
+  const symbols: Record<string, number> = { batch };
+  for (const input of lowered.inputs) {
+    if (input.kind !== 'tensor') continue;
+    input.shape.forEach((extent, i) => {
+      if (typeof extent === 'string') symbols[extent] = (feeds[input.name] as Array_).dims[i] as number;
+    });
+  }
+  const size = (extent: number | string): number => (typeof extent === 'number' ? extent : (symbols[extent] as number));
+  const slots = new Map<string, { data: Float32Array; dims: number[]; filled: Uint8Array }>();
+  for (const { name, shape } of lowered.slots) {
+    const dims = shape.map(size);
+    slots.set(name, { dims, data: new Float32Array(count(dims)), filled: new Uint8Array(count(dims)) });
+  }
+  for (const bag of lowered.bags) {
+    const slot = slots.get(bag.slot);
+    const table = tables.get(bag.table);
+    if (slot === undefined || table === undefined) throw new Error(`bag of unknown ${bag.slot} or ${bag.table}`);
+    const stride = slot.data.length / batch;
+    for (let row = 0; row < batch; row++) {
+      const numbers = bagOf(bag, row, lowered, feeds, table, size);
+      numbers.forEach((value, i) => {
+        const at = row * stride + bag.offset + i;
+        if (bag.offset + i >= stride || slot.filled[at] === 1) throw new Error(`slot ${bag.slot} is written twice at ${at}`);
+        slot.filled[at] = 1;
+        slot.data[at] = value;
+      });
+    }
+  }
+  for (const [name, slot] of slots) if (slot.filled.includes(0)) throw new Error(`slot ${name} has gaps`);
+  return slots;
+}
+
+function bagOf(
+  bag: ManifestBag,
+  row: number,
+  lowered: AnalyzedModel,
+  feeds: Feeds,
+  table: { dim: number; rows: number; data: number[] },
+  size: (extent: number | string) => number,
+): number[] {
+  const input = lowered.inputs.find((other) => other.name === bag.input);
+  const ids = feeds[bag.input] as Array_;
+  const entries: { id: number; weight: number; add: number }[] = [];
+  const add = (i: number): number => (Array.isArray(bag.add) ? (bag.add[i] as number) : (bag.add ?? 0));
+  if (input?.kind === 'ragged') {
+    const offsets = (feeds[input.source?.offsets ?? ''] as Array_).data;
+    const weights = bag.weights === true ? (feeds[input.source?.weights ?? ''] as Array_).data : null;
+    const end = offsets[row + 1] ?? ids.data.length;
+    for (let at = offsets[row] as number; at < end; at++) {
+      entries.push({ id: ids.data[at] as number, weight: weights?.[at] ?? 1, add: add(0) });
+    }
+  } else {
+    const width = count(ids.dims.slice(1));
+    const n = size(bag.count as number | string);
+    for (let i = 0; i < n; i++) {
+      const place = (bag.start as number) + i * (bag.step as number);
+      if (place >= width) throw new Error(`bag of ${bag.input} reads behind its row`);
+      let weight = 1;
+      if (typeof bag.weights === 'object') {
+        const weights = feeds[bag.weights.input] as Array_;
+        weight = weights.data[row * count(weights.dims.slice(1)) + bag.weights.start + i * bag.weights.step] as number;
+      }
+      entries.push({ id: ids.data[row * width + place] as number, weight, add: add(i) });
+    }
+  }
+  const vector = ({ id, weight, add: shift }: (typeof entries)[number]): number[] => {
+    if (id === bag.padding) return new Array<number>(table.dim).fill(0);
+    const at = id + shift;
+    if (!(at >= 0 && at < table.rows)) throw new Error(`id ${at} of ${bag.input} is outside ${bag.table}`);
+    return table.data.slice(at * table.dim, (at + 1) * table.dim).map((value) => value * weight);
+  };
+  if (bag.pooling === 'none') return entries.flatMap(vector);
+  const counted = entries.filter(({ id }) => id !== bag.padding);
+  const sum = new Array<number>(table.dim).fill(0);
+  for (const entry of counted) vector(entry).forEach((value, d) => { sum[d] = (sum[d] as number) + value; });
+  const divisor = bag.pooling === 'mean' ? Math.max(1, counted.length) : 1;
+  return sum.map((value) => value / divisor);
+}
+
+/** Largest difference, relative above 1; NaN equals NaN. */
+export function maxDifference(a: Outputs, b: Outputs): number {
+  let worst = 0;
+  for (const [name, left] of Object.entries(a)) {
+    const right = b[name];
+    if (right === undefined || right.dims.join() !== left.dims.join()) return Infinity;
+    left.data.forEach((value, i) => {
+      const other = right.data[i] as number;
+      if (Number.isNaN(value) && Number.isNaN(other)) return;
+      const difference = Math.abs(value - other) / Math.max(1, Math.abs(value));
+      if (!(difference <= worst)) worst = difference;
+    });
+  }
+  return worst;
+}
+
+/** What was found, in the words of a fixture's expectation. */
+export function summarize(lowered: AnalyzedModel): { tables: number; pooled: ExpectedPool[]; unpooled: number } {
+  const shape = new Map(lowered.tables.map((table) => [table.name, table]));
+  const pooled = lowered.bags.flatMap((bag): ExpectedPool[] => {
+    const table = shape.get(bag.table);
+    if (bag.pooling === 'none' || table === undefined) return [];
+    const ragged = lowered.inputs.find((input) => input.name === bag.input)?.kind === 'ragged';
+    return [
+      {
+        rows: table.rows,
+        dim: table.dim,
+        pooling: bag.pooling,
+        ...(bag.padding === undefined ? {} : { padding: bag.padding }),
+        ...(bag.weights === undefined ? {} : { weighted: true }),
+        ...(ragged ? { ragged } : {}),
+      },
+    ];
+  });
+  return { tables: lowered.tables.length, pooled, unpooled: lowered.bags.length - pooled.length };
+}
