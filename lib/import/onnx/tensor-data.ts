@@ -2,6 +2,7 @@
 import { type FileHandle, open } from 'node:fs/promises';
 
 import { GyrfalconError } from '../../errors.js';
+import { halfValue } from '../half.js';
 import { ioError } from './byte-source.js';
 import { elementTypeName } from './element-types.js';
 import { BLOCK_BYTES } from './limits.js';
@@ -203,7 +204,7 @@ function copyFloats(bytes: Uint8Array, into: Float32Array): void {
 }
 
 function convertHalves(bytes: Uint8Array, into: Float32Array): void {
-  halfValues ??= Float32Array.from({ length: 65536 }, (_, bits) => halfToFloat(bits));
+  halfValues ??= Float32Array.from({ length: 65536 }, (_, bits) => halfValue(bits));
   for (let i = 0; i < into.length; i++) {
     const bits = (bytes[2 * i] as number) | ((bytes[2 * i + 1] as number) << 8);
     into[i] = halfValues[bits] as number;
@@ -223,13 +224,3 @@ function convertDoubles(bytes: Uint8Array, into: Float32Array): void {
 }
 
 let halfValues: Float32Array | undefined;
-
-/** IEEE 754 binary16: 1 sign, 5 exponent (bias 15), 10 fraction bits. */
-function halfToFloat(bits: number): number {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 0x1f;
-  const fraction = bits & 0x3ff;
-  if (exponent === 0) return sign * fraction * 2 ** -24;
-  if (exponent === 31) return fraction === 0 ? sign * Infinity : NaN;
-  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
-}

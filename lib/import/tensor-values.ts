@@ -1,0 +1,75 @@
+/** Numbers to and from the typed arrays that hold each dtype. */
+import { GyrfalconError } from '../errors.js';
+import { halfValue } from './half.js';
+import type { DtypeName } from './manifest.js';
+
+export type TensorData =
+  | Float32Array
+  | Float64Array
+  | Int8Array
+  | Uint8Array
+  | Int16Array
+  | Uint16Array
+  | Int32Array
+  | BigInt64Array;
+
+/** `values` as the dtype's array; f16 and bf16 as their bits. */
+export function toTensorData(dtype: DtypeName, values: ArrayLike<number>): TensorData {
+  switch (dtype) {
+    case 'f32':
+      return Float32Array.from(values);
+    case 'f64':
+      return Float64Array.from(values);
+    case 'i8':
+      return Int8Array.from(values);
+    case 'u8':
+    case 'bool':
+      return Uint8Array.from(values);
+    case 'i16':
+      return Int16Array.from(values);
+    case 'u16':
+      return Uint16Array.from(values);
+    case 'i32':
+      return Int32Array.from(values);
+    case 'i64':
+      return BigInt64Array.from(Array.from(values, (value) => BigInt(value)));
+    case 'f16':
+      return Uint16Array.from(values, halfBits);
+    case 'bf16':
+      return Uint16Array.from(values, (value) => floatBits(value) >>> 16);
+  }
+}
+
+/** The numbers in a dtype's array. @throws INTERNAL when the array is not that dtype's */
+export function toNumbers(dtype: DtypeName, data: ArrayLike<number> | BigInt64Array): Float64Array {
+  if (data instanceof BigInt64Array) return Float64Array.from(data, Number);
+  if (dtype === 'i64') {
+    throw new GyrfalconError('INTERNAL', 'expected a BigInt64Array for dtype i64');
+  }
+  if (dtype === 'f16' && data instanceof Uint16Array) return Float64Array.from(data, halfValue);
+  if (dtype === 'bf16' && data instanceof Uint16Array) {
+    return Float64Array.from(data, (bits) => floatValue(bits << 16));
+  }
+  return Float64Array.from(data);
+}
+
+const scratch = new DataView(new ArrayBuffer(4));
+
+function floatBits(value: number): number {
+  scratch.setFloat32(0, value);
+  return scratch.getUint32(0);
+}
+
+function floatValue(bits: number): number {
+  scratch.setUint32(0, bits >>> 0);
+  return scratch.getFloat32(0);
+}
+
+/** IEEE 754 binary16 of a value that it can hold exactly and that is 0 or normal there. */
+function halfBits(value: number): number {
+  const bits = floatBits(value);
+  const sign = (bits >>> 16) & 0x8000;
+  if (value === 0) return sign;
+  const exponent = ((bits >>> 23) & 0xff) - 127 + 15;
+  return sign | (exponent << 10) | ((bits >>> 13) & 0x3ff);
+}

@@ -1,0 +1,265 @@
+/** Compares a bundle with the model that it was made from, on random rows. */
+import { GyrfalconError } from '../errors.js';
+import type { DtypeName, Manifest, StorageName } from './manifest.js';
+import { throwIfAborted } from './onnx/read.js';
+import type { VerifyRequest, VerifyResult } from './run-import.js';
+import { type TensorData, toNumbers, toTensorData } from './tensor-values.js';
+import { makeSample, Random, SAMPLE_MODES, type Sample, sizeOf } from './verify-sample.js';
+
+export interface NamedTensor {
+  data: TensorData;
+  dims: number[];
+}
+
+type Awaitable<T> = T | Promise<T>;
+
+/** The original model in ONNX Runtime. */
+export interface OriginalModel {
+  inputs: readonly { readonly name: string; readonly dtype: DtypeName }[];
+  /** @throws ENGINE_FAILED when the model refuses the feeds */
+  run(feeds: Record<string, NamedTensor>): Awaitable<Record<string, NamedTensor>>;
+  close(): Promise<void>;
+}
+
+/** The bundle, loaded. */
+export interface ScoredBundle {
+  /** Scores the sample; output name → values, row-major. */
+  score(sample: Sample): Awaitable<Record<string, TensorData>>;
+  close(): Promise<void>;
+}
+
+export interface VerifyParts {
+  openOriginal(request: VerifyRequest): Promise<OriginalModel>;
+  openBundle(request: VerifyRequest): Promise<ScoredBundle>;
+}
+
+/** Rows of the requests: one alone, a few, then more; and sizes for symbols without a default. */
+const BATCH_SIZES = [1, 7, 64];
+const SYMBOL_SIZES = [5, 3, 8];
+const SEED = 0x67797266;
+
+/** What f32 arithmetic in another order may differ by. */
+const BASE_TOLERANCE = 1e-5;
+/** How much a dense network is taken to amplify the relative error of its inputs, at most. */
+const GAIN = 4;
+/** Relative error of an element, against the largest of its row. */
+const STORAGE_ERROR: Readonly<Record<StorageName, number>> = {
+  f32: 0,
+  f16: 2 ** -11, // 11 significant bits, rounded
+  bf16: 2 ** -8, // 8 significant bits, rounded
+  int8: 1 / 255, // half of 1/255 of the row's range, which is at most twice its largest element
+  int4: 1 / 15, // the same with 15 steps
+};
+
+/**
+ * The error that is accepted when the caller does not say: 1e-5 + 4 · max over tables of the
+ * storage's relative error. A table whose source was narrower than f32 and is stored as it came
+ * loses nothing, but its type alone is looked at, so it gets the tolerance of its storage.
+ */
+export function defaultTolerance(manifest: Manifest): number {
+  const worst = manifest.tables.reduce(
+    (max, table) => Math.max(max, STORAGE_ERROR[table.storage]),
+    0,
+  );
+  return BASE_TOLERANCE + GAIN * worst;
+}
+
+/**
+ * Runs `request.rows` random rows (more where a fixed batch asks for it) through both.
+ * The error of an output element is |bundle − original| / max(1, largest |original| of that output in all rows).
+ * @throws VERIFY_FAILED past the tolerance or when the original does not run; ABORTED
+ */
+export async function verifyBundle(
+  request: VerifyRequest,
+  parts: VerifyParts,
+): Promise<VerifyResult> {
+  const { manifest } = request;
+  const tolerance = request.tolerance ?? defaultTolerance(manifest);
+  const comparisons = new Map<string, Comparison>();
+  for (const { name } of manifest.outputs) comparisons.set(name, { maxAbsError: 0, scale: 1 });
+  const original = await parts.openOriginal(request);
+  let done = 0;
+  try {
+    const bundle = await parts.openBundle(request);
+    try {
+      const caller = new OriginalCaller(manifest, original);
+      const random = new Random(SEED);
+      for (let request_ = 0; done < request.rows; request_++) {
+        throwIfAborted(request.signal);
+        const rows = requestRows(manifest, request_, request.rows - done);
+        const { sample, outputs } = await caller.run(rows, symbolSizes(manifest, request_), random);
+        const scores = await bundle.score(sample);
+        for (const output of manifest.outputs) {
+          compareOutput(output, scores[output.name], outputs[output.name], comparisons);
+        }
+        done += rows;
+        request.onRows(Math.min(done, request.rows));
+        // Lets signals and progress through between requests.
+        await new Promise<void>((resume) => setImmediate(resume));
+      }
+    } finally {
+      await bundle.close();
+    }
+  } finally {
+    await original.close();
+  }
+  const perOutput = [...comparisons].map(([name, { maxAbsError, scale }]) => ({
+    name,
+    maxAbsError,
+    maxError: maxAbsError / scale,
+  }));
+  const result: VerifyResult = {
+    rows: done,
+    maxError: Math.max(0, ...perOutput.map((output) => output.maxError)),
+    maxAbsError: Math.max(0, ...perOutput.map((output) => output.maxAbsError)),
+    tolerance,
+    perOutput,
+  };
+  const failed = perOutput.filter((output) => !(output.maxError <= tolerance));
+  if (failed.length > 0) {
+    const list = failed.map(
+      (o) => `${JSON.stringify(o.name)} is off by ${o.maxError.toPrecision(3)}`,
+    );
+    throw new GyrfalconError(
+      'VERIFY_FAILED',
+      `expected an error of at most ${tolerance.toPrecision(3)} over ${done} rows but received ` +
+        `more: ${list.join(', ')}`,
+    );
+  }
+  return result;
+}
+
+/** What has been seen of one output so far. */
+interface Comparison {
+  maxAbsError: number;
+  /** max(1, largest finite |original|) */
+  scale: number;
+}
+
+function compareOutput(
+  output: Manifest['outputs'][number],
+  scored: TensorData | undefined,
+  expected: NamedTensor | undefined,
+  comparisons: ReadonlyMap<string, Comparison>,
+): void {
+  const comparison = comparisons.get(output.name) as Comparison;
+  const got = scored === undefined ? undefined : toNumbers(output.dtype, scored);
+  const want = expected === undefined ? undefined : toNumbers(output.dtype, expected.data);
+  if (got === undefined || want === undefined || got.length !== want.length) {
+    throw new GyrfalconError(
+      'VERIFY_FAILED',
+      `expected ${want?.length ?? 0} elements of output ${JSON.stringify(output.name)} ` +
+        `but received ${got?.length ?? 0}`,
+    );
+  }
+  for (let i = 0; i < want.length; i++) {
+    const a = got[i] as number;
+    const b = want[i] as number;
+    if (Number.isFinite(b)) comparison.scale = Math.max(comparison.scale, Math.abs(b));
+    if (Object.is(a, b) || a === b) continue;
+    const difference = Math.abs(a - b);
+    // One of them is NaN, or infinities differ: no tolerance covers that.
+    const absolute = Number.isNaN(difference) ? Infinity : difference;
+    comparison.maxAbsError = Math.max(comparison.maxAbsError, absolute);
+  }
+}
+
+function requestRows(manifest: Manifest, request: number, left: number): number {
+  if (manifest.batch !== null) return manifest.batch;
+  return Math.min(left, BATCH_SIZES[Math.min(request, BATCH_SIZES.length - 1)] as number);
+}
+
+function symbolSizes(manifest: Manifest, request: number): Record<string, number> {
+  const fallback = SYMBOL_SIZES[request % SYMBOL_SIZES.length] as number;
+  return Object.fromEntries(
+    Object.entries(manifest.symbols).map(([name, size]) => [name, size ?? fallback]),
+  );
+}
+
+/** Feeds samples to the original in the form that it declares. */
+class OriginalCaller {
+  /** Whether offsets come with the end of the last row; PyTorch calls it include_last_offset. */
+  private lastOffset: boolean | undefined;
+
+  constructor(
+    private readonly manifest: Manifest,
+    private readonly model: OriginalModel,
+  ) {}
+
+  /** A sample that the original accepts, and what it makes of it. */
+  async run(
+    rows: number,
+    symbols: Record<string, number>,
+    random: Random,
+  ): Promise<{ sample: Sample; outputs: Record<string, NamedTensor> }> {
+    let failure: unknown;
+    for (const mode of SAMPLE_MODES) {
+      const sample = makeSample(this.manifest, rows, symbols, mode, random);
+      for (const lastOffset of this.offsetForms()) {
+        try {
+          const outputs = await this.model.run(this.feeds(sample, lastOffset));
+          if (!this.fits(outputs, sample)) continue;
+          this.lastOffset = lastOffset;
+          return { sample, outputs };
+        } catch (error) {
+          if (!(error instanceof GyrfalconError) || error.code !== 'ENGINE_FAILED') throw error;
+          failure = error;
+        }
+      }
+    }
+    const reason = failure instanceof Error ? failure.message : 'its outputs have other sizes';
+    throw new GyrfalconError(
+      'VERIFY_FAILED',
+      `the original model does not run on random rows: ${reason}`,
+      { cause: failure },
+    );
+  }
+
+  private offsetForms(): boolean[] {
+    const ragged = this.manifest.inputs.some((input) => input.kind === 'ragged');
+    if (!ragged) return [false];
+    return this.lastOffset === undefined ? [false, true] : [this.lastOffset];
+  }
+
+  /** Offsets in the wrong form give one row too few or too many. */
+  private fits(outputs: Record<string, NamedTensor>, sample: Sample): boolean {
+    return this.manifest.outputs.every(({ name, shape }) => {
+      const dims = outputs[name]?.dims;
+      if (dims === undefined || dims.length !== shape.length) return false;
+      return shape.every(
+        (extent, i) => extent === null || dims[i] === sizeOf(extent, sample.rows, sample.symbols),
+      );
+    });
+  }
+
+  private feeds(sample: Sample, lastOffset: boolean): Record<string, NamedTensor> {
+    const feeds: Record<string, NamedTensor> = {};
+    const put = (name: string, values: ArrayLike<number>, dims: number[]): void => {
+      const dtype = this.model.inputs.find((input) => input.name === name)?.dtype;
+      if (dtype !== undefined) feeds[name] = { data: toTensorData(dtype, values), dims };
+    };
+    for (const input of this.manifest.inputs) {
+      const value = sample.inputs.get(input.name);
+      if (value?.kind === 'tensor') {
+        put(input.name, value.values, value.dims);
+      } else if (value !== undefined && input.kind === 'ragged') {
+        const { offsets: offsetsName, weights: weightsName } = input.source ?? {};
+        put(input.name, value.indices, [value.indices.length]);
+        const offsets = lastOffset ? value.offsets : value.offsets.subarray(0, sample.rows);
+        if (offsetsName !== undefined) put(offsetsName, offsets, [offsets.length]);
+        if (weightsName !== undefined && value.weights !== undefined) {
+          put(weightsName, value.weights, [value.weights.length]);
+        }
+      }
+    }
+    const missing = this.model.inputs.filter((input) => !(input.name in feeds));
+    if (missing.length > 0) {
+      throw new GyrfalconError(
+        'VERIFY_FAILED',
+        `the bundle has no input for ${missing.map((input) => input.name).join(', ')} ` +
+          'of the original model',
+      );
+    }
+    return feeds;
+  }
+}
