@@ -29,7 +29,8 @@ class TableStorage {
   virtual ~TableStorage() = default;
   virtual TableView view() const = 0;
   virtual size_t bytes() const = 0;
-  virtual size_t huge_page_bytes() const = 0;  // of them on huge pages now (reads smaps); 0 if mapped
+  virtual size_t huge_page_bytes()
+      const = 0;  // of them on huge pages now (reads smaps); 0 if mapped
 };
 
 struct LoadTableOptions {
@@ -56,8 +57,8 @@ Result<std::shared_ptr<const TableStorage>> LoadSafetensorsTable(const std::stri
                                                                  const LoadTableOptions& options);
 
 // Uninitialised table memory (64-byte aligned, huge pages asked for) that `fill` writes once.
-Result<std::shared_ptr<const TableStorage>> MakeTable(
-    int64_t rows, int64_t dim, Storage storage, const std::function<void(std::byte*)>& fill);
+Result<std::shared_ptr<const TableStorage>> MakeTable(int64_t rows, int64_t dim, Storage storage,
+                                                      const std::function<void(std::byte*)>& fill);
 
 // Reads a whole file of the bundle and checks its checksum.
 Result<std::vector<std::byte>> ReadBundleFile(const std::string& dir, const std::string& file,
