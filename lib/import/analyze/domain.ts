@@ -182,7 +182,9 @@ export type LoopValue =
   | { readonly kind: 'kept-count'; readonly dataType: number; readonly padding: Padding }
   /** The rows of the bags seen so far, and with the present one. */
   | { readonly kind: 'sequence'; readonly dataType: number; readonly item: PooledSegment | null }
-  | { readonly kind: 'sequence-of'; readonly dataType: number; readonly item: Value };
+  | { readonly kind: 'sequence-of'; readonly dataType: number; readonly item: Value }
+  /** The largest numbers of all bags' rows: no pooling of a bundle (interpreter.ts rewrites it). */
+  | { readonly kind: 'max-pooled'; readonly dataType: number; readonly segment: Segment };
 
 /** Ids of `grid` that equal `id` are left out. */
 export interface Padding {
@@ -197,6 +199,8 @@ export interface Segment {
   readonly grid: Grid;
   readonly bounds: Bounds;
   readonly padding: Padding | null;
+  /** Up to the last row of all instead: the same for the last bag. */
+  readonly toEnd: boolean;
 }
 
 /** A segment of rows, pooled; 'last-mean' is a mean if this is the last bag. */
@@ -204,7 +208,7 @@ export interface PooledSegment {
   readonly kind: 'pooled';
   readonly dataType: number;
   readonly segment: Segment;
-  readonly mode: 'sum' | 'mean' | 'last-mean';
+  readonly mode: 'sum' | 'mean' | 'last-mean' | 'max';
   /** Shape [1, dim], not [dim]. */
   readonly keep: boolean;
 }

@@ -124,12 +124,13 @@ function innerLoop(results: readonly (Value | null)[], states: readonly (Value |
 
 /** The pooled rows of all bags: [batch, dim]. */
 function finish(row: PooledSegment, batchSize: Poly): Value | null {
-  if (row.mode === 'last-mean') return null;
-  const { segment } = row;
+  const { segment, mode } = row;
+  if (mode === 'last-mean') return null;
+  if (mode === 'max') return { kind: 'max-pooled', dataType: row.dataType, segment };
   const grid = segment.padding === null ? segment.grid : padRows(segment.grid, segment.padding);
   if (grid === null || grid.axes.length !== 2) return null;
   const { source } = segment.bounds;
-  const pooled = source.kind === 'range' ? poolFixed(grid, source.step, bagCount(segment.bounds), row.mode) : poolRagged(grid, segment.bounds, row.mode, batchSize);
+  const pooled = source.kind === 'range' ? poolFixed(grid, source.step, bagCount(segment.bounds), mode) : poolRagged(grid, segment.bounds, mode, batchSize);
   return gridValue(pooled, row.dataType);
 }
 
@@ -264,6 +265,7 @@ function evaluateOne(node: OnnxNode, inputs: Inputs, evaluatePlain: (node: OnnxN
         : null;
     case 'ReduceSum':
     case 'ReduceMean':
+    case 'ReduceMax':
       return pool(node, inputs);
     default:
       return null;
@@ -306,7 +308,7 @@ function gather(node: OnnxNode, inputs: Inputs, evaluatePlain: (node: OnnxNode, 
     return { kind: 'element', dataType: data.dataType, bounds: index.bounds, grid: data.grid };
   }
   if (index?.kind === 'kept' && index.state === 'filtered' && index.bounds !== null && data?.kind === 'grid') {
-    return { kind: 'segment', dataType: data.dataType, grid: data.grid, bounds: index.bounds, padding: index.padding };
+    return { kind: 'segment', dataType: data.dataType, grid: data.grid, bounds: index.bounds, padding: index.padding, toEnd: false };
   }
   return index?.kind === 'segment' ? throughSegments(node, inputs, evaluatePlain) : null;
 }
@@ -326,16 +328,19 @@ function slice(node: OnnxNode, inputs: Inputs): Value | null {
     const bounds = asBounds(data ?? null);
     return bounds === null ? null : { kind: 'bound', dataType: data?.dataType ?? 0, bounds, shift: bounds.shift + start.shift };
   }
-  if (start?.kind !== 'bound' || end?.kind !== 'bound' || data?.kind !== 'grid') return null;
-  if (start.shift !== 0 || end.shift !== 1 || !sameBounds(start.bounds, end.bounds)) return null;
-  return { kind: 'segment', dataType: data.dataType, grid: data.grid, bounds: start.bounds, padding: null };
+  if (start?.kind !== 'bound' || start.shift !== 0 || data?.kind !== 'grid') return null;
+  const segment = { kind: 'segment', dataType: data.dataType, grid: data.grid, bounds: start.bounds, padding: null } as const;
+  if (end?.kind === 'bound' && end.shift === 1 && sameBounds(start.bounds, end.bounds)) return { ...segment, toEnd: false };
+  const total = toInts(end ?? null)?.values;
+  const rows = axisSize(data.grid.axes[0] ?? []);
+  return total?.length === 1 && p.equal(total[0] as Poly, rows) ? { ...segment, toEnd: true } : null;
 }
 
 /** An operator that treats every row alike, on segments as on the whole. */
 function throughSegments(node: OnnxNode, inputs: Inputs, evaluatePlain: (node: OnnxNode, inputs: Inputs) => readonly (Value | null)[] | null): Value | null {
   const segments = inputs.filter((value): value is Segment => value?.kind === 'segment');
   const [first] = segments;
-  if (first === undefined || segments.some((s) => !sameBounds(s.bounds, first.bounds) || !samePadding(s.padding, first.padding))) {
+  if (first === undefined || segments.some((s) => s.toEnd || !sameBounds(s.bounds, first.bounds) || !samePadding(s.padding, first.padding))) {
     return null;
   }
   const whole = inputs.map((value) => (value?.kind === 'segment' ? gridValue(value.grid, value.dataType) : value));
@@ -371,16 +376,18 @@ function compareLess(a: Value | null, b: Value | null): Value | null {
   return null;
 }
 
+const MODES: Readonly<Record<string, PooledSegment['mode']>> = { ReduceSum: 'sum', ReduceMean: 'mean', ReduceMax: 'max' };
+
 function pool(node: OnnxNode, inputs: Inputs): Value | null {
   const [data] = inputs;
-  if (data?.kind !== 'segment') return null;
+  if (data?.kind !== 'segment' || data.toEnd) return null;
   const axes = reduceAxes(node, inputs, data.grid.axes.length);
   if (axes?.length !== 1 || axes[0] !== 0) return null;
   return {
     kind: 'pooled',
     dataType: data.dataType,
     segment: data,
-    mode: node.opType === 'ReduceSum' ? 'sum' : 'mean',
+    mode: MODES[node.opType] ?? 'sum',
     keep: intAttribute(node, 'keepdims', 1) === 1,
   };
 }
@@ -391,6 +398,10 @@ export function chooseBranch(condition: LoopTest, yes: Value | null, no: Value |
     case 'bag-empty':
       return scalarOf(yes) === 0 && no?.kind === 'pooled' ? no : null;
     case 'last-bag': {
+      if (yes?.kind === 'segment' && no?.kind === 'segment') {
+        const alike = yes.toEnd && !no.toEnd && sameBounds(yes.bounds, no.bounds) && yes.grid === no.grid;
+        return alike && condition.bags !== null && p.equal(condition.bags, bagCount(no.bounds)) ? no : null;
+      }
       if (yes?.kind !== 'pooled' || no?.kind !== 'pooled' || condition.bags === null) return null;
       const same = sameBounds(yes.segment.bounds, no.segment.bounds) && p.equal(condition.bags, bagCount(no.segment.bounds));
       const alike = yes.mode === no.mode || (yes.mode === 'last-mean' && no.mode === 'mean');

@@ -34,7 +34,7 @@ import { denseInputs, dtypeName, inputUse, makeSlot, manifestBags, manifestInput
 import { bagsOf } from './cuttable.js';
 import { cutGraph, placeLookups, type Cut, type LookupValue } from './cut.js';
 import { buildDenseGraph } from './dense-graph.js';
-import { readDimensions, type Dimensions } from './inputs.js';
+import { NO_HINTS, readDimensions, type Dimensions, type RaggedHints } from './inputs.js';
 import { interpret, type Interpretation } from './interpreter.js';
 import { reportShared, reportTables, reportUnpooled } from './report.js';
 
@@ -66,14 +66,22 @@ export function analyze(model: OnnxModel, options: AnalyzeOptions = {}): Analyze
       );
     }
   }
-  const dimensions = readDimensions(model.graph, options);
   const inputNames = new Set(model.graph.inputs.map((info) => info.name));
   const outputNames = model.graph.outputs.map((info) => info.name);
   const reasons = new Map<string, string>();
+  let dimensions = readDimensions(model.graph, options);
+  let hints = NO_HINTS;
   for (let round = 0; round < MAX_ROUNDS; round++) {
     const interpretation = interpret(model, dimensions, reasons);
     const cut = cutGraph(interpretation, outputNames, inputNames);
     const use = inputUse(cut.lookups);
+    const found = raggedHints(cut);
+    if (found.others.size > hints.others.size || found.complete.size > hints.complete.size) {
+      // Ragged bags tell which axis is the batch; with that, the rest reads differently.
+      hints = found;
+      dimensions = readDimensions(model.graph, options, hints);
+      continue;
+    }
     const conflict = 'conflict' in use ? use.conflict : usedTwice(use, cut);
     if (conflict === null) {
       return assemble(model, options, dimensions, interpretation, cut, use as InputUse, reasons);
@@ -83,6 +91,13 @@ export function analyze(model: OnnxModel, options: AnalyzeOptions = {}): Analyze
     }
   }
   throw new GyrfalconError('INTERNAL', 'expected the lookups of a model to settle but they did not');
+}
+
+function raggedHints(cut: Cut): RaggedHints {
+  const bags = cut.lookups.flatMap(({ grid }) => bagsOf(grid)).filter((bag) => bag.run.ragged !== null);
+  const sources = bags.flatMap((bag) => (bag.run.ragged?.complete ? [bag.run.ragged.offsets] : []));
+  const weights = bags.flatMap((bag) => (bag.weights === null ? [] : [bag.weights.input]));
+  return { others: new Set([...bags.map((bag) => bag.run.input), ...weights]), complete: new Set(sources) };
 }
 
 /** A ragged input has another form in a bundle, so that nothing else can read the original one. */

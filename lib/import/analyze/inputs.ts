@@ -30,8 +30,18 @@ export interface InputDims {
   readonly dims: readonly Poly[];
 }
 
+/** What ragged bags, once found, say about their inputs: whose axis is the batch and whose is not. */
+export interface RaggedHints {
+  /** Indices, weights and offsets that hold the total too. */
+  readonly others: ReadonlySet<string>;
+  /** Offsets of complete lists: the batch size plus one. */
+  readonly complete: ReadonlySet<string>;
+}
+
+export const NO_HINTS: RaggedHints = { others: new Set(), complete: new Set() };
+
 /** @throws ONNX_UNSUPPORTED (an input of unknown rank), INVALID_ARGUMENT (dims) */
-export function readDimensions(graph: OnnxGraph, options: AnalyzeOptions): Dimensions {
+export function readDimensions(graph: OnnxGraph, options: AnalyzeOptions, hints: RaggedHints = NO_HINTS): Dimensions {
   const pins = new Map(Object.entries(options.dims ?? {}));
   const names = new Set<string>();
   const inputs = graph.inputs.map((info) => {
@@ -58,10 +68,16 @@ export function readDimensions(graph: OnnxGraph, options: AnalyzeOptions): Dimen
       throw new GyrfalconError('INVALID_ARGUMENT', `expected a size of at least 1 for dims.${name} but received ${size}`);
     }
   }
-  const first = inputs.flatMap(({ dims }) => (dims.length > 0 ? [dims[0] as OnnxDim] : []));
+  const first = inputs.flatMap(({ info, dims }): OnnxDim[] => {
+    const [size] = dims;
+    if (size === undefined || hints.others.has(info.name)) return [];
+    if (!hints.complete.has(info.name)) return [size];
+    return typeof size === 'number' ? [size - 1] : [];
+  });
   const outer = graph.outputs.flatMap((info) => (info.dims !== null && info.dims.length > 0 ? [info.dims[0] as OnnxDim] : []));
   const choice = chooseBatch(first, outer);
-  const isBatch = (dim: OnnxDim | undefined): boolean => {
+  const isBatch = (name: string, dim: OnnxDim | undefined): boolean => {
+    if (hints.others.has(name) || hints.complete.has(name)) return false;
     if (typeof choice === 'number') return dim === choice;
     return dim === null || (typeof dim === 'string' && choice.has(dim));
   };
@@ -73,7 +89,7 @@ export function readDimensions(graph: OnnxGraph, options: AnalyzeOptions): Dimen
     batchSize,
     batchNames,
     inputs: inputs.map(({ info, dims }) => {
-      const batched = isBatch(dims[0]);
+      const batched = isBatch(info.name, dims[0]);
       const sizes = dims.map((dim, axis) => {
         if (axis === 0 && batched) return batchSize;
         if (typeof dim === 'number') return p.poly(dim);
@@ -105,8 +121,9 @@ function chooseBatch(first: readonly OnnxDim[], outputs: readonly OnnxDim[]): Se
   const free = first.filter((dim): dim is string | null => typeof dim !== 'number');
   if (free.length === 0) {
     const sizes = first as readonly number[];
+    if (sizes.length === 0) return new Set();
     const shared = outputs.find((dim) => typeof dim === 'number' && sizes.includes(dim));
-    return typeof shared === 'number' ? shared : (sizes[0] ?? new Set());
+    return typeof shared === 'number' ? shared : (sizes[0] as number);
   }
   const named = free.filter((dim): dim is string => dim !== null && !isExpression(dim));
   const batch = new Set(named.filter(isMadeUp));
@@ -118,7 +135,10 @@ function chooseBatch(first: readonly OnnxDim[], outputs: readonly OnnxDim[]): Se
   const best = [...new Set(given)].sort(
     (a, b) => Number(outputs.includes(b)) - Number(outputs.includes(a)) || count(b) - count(a),
   );
-  if (best[0] !== undefined) batch.add(best[0]);
+  const [name] = best;
+  // Several names and none of them an output's: a guess could be wrong, and ids would be cut where they are not rows.
+  const isSure = name !== undefined && (outputs.includes(name) || (new Set(given).size === 1 && !free.some((dim) => dim !== null && isExpression(dim))));
+  if (isSure || (name !== undefined && count(name) > 1)) batch.add(name as string);
   return batch;
 }
 

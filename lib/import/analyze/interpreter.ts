@@ -1,15 +1,17 @@
 /** Walks the graph once, in order, and finds out what every value is. */
 import type { OnnxGraph, OnnxModel, OnnxNode, OnnxTensor } from '../onnx/types.js';
 import { describe, graphAttribute, intAttribute } from './attributes.js';
-import { constantNode } from './constants.js';
-import type { Grid, Value } from './domain.js';
+import { constantNode, int64Tensor } from './constants.js';
+import { bagsOf, obstacle } from './cuttable.js';
+import type { Grid, Segment, Value } from './domain.js';
 import { chooseBranch, evaluateLoop, evaluateLoopValues, type Environment } from './embedding-bag.js';
 import { fold, normaliseAxis } from './fold.js';
-import { concat } from './grid.js';
+import { concat, reshape, shapeOf } from './grid.js';
 import { inferShape } from './infer.js';
 import { collectNames, definedNames, inlineFunctions, Names, renameGraph } from './inline-functions.js';
 import { inputValue, resolveDim, type Dimensions } from './inputs.js';
 import { evaluateLookups } from './lookups.js';
+import * as p from './poly.js';
 import { evaluateShapes } from './shapes.js';
 import { constant, gridValue, initializerValue, isRows, matrixOf, scalarOf } from './values.js';
 import { evaluateViews } from './views.js';
@@ -100,13 +102,42 @@ class Interpreter {
     const rows = node.opType === 'Concat' ? this.groupLookups(node, inputs) : null;
     const final = rows ?? node;
     const results = this.evaluate(final, final.inputs.map((name) => (name === '' ? null : this.environment(name))), this.environment);
+    const [first] = results;
+    if (first?.kind === 'max-pooled' && this.rewriteMax(final, first.segment)) return;
     this.nodes.push(final);
     final.outputs.forEach((name, i) => {
       if (name === '') return;
       this.producers.set(name, final);
       const value = results[i] ?? null;
-      this.values.set(name, value === null || this.dense.has(name) ? this.opaque(final, inputs, i, this.dense.get(name)) : value);
+      this.values.set(name, value === null || value.kind === 'max-pooled' || this.dense.has(name) ? this.opaque(final, inputs, i, this.dense.get(name)) : value);
     });
+  }
+
+  /** Bags of a fixed number of ids whose largest numbers are wanted: their rows, and a ReduceMax. */
+  private rewriteMax(node: OnnxNode, { grid, bounds, padding, dataType }: Segment): boolean {
+    const { source } = bounds;
+    const [, width] = shapeOf(grid);
+    if (source.kind !== 'range' || padding !== null || width === undefined) return false;
+    const bags = p.add(bounds.length, p.ONE, -1);
+    const rows = reshape(grid, [bags, p.poly(source.step), width]);
+    const isPlain = rows !== null && bagsOf(rows).every((bag) => bag.padding === null && bag.weights === null);
+    if (rows === null || !isPlain || obstacle(rows) !== null) return false;
+    const name = this.names.fresh(`${node.outputs[0]}_rows`);
+    this.values.set(name, { kind: 'grid', dataType, grid: rows });
+    const reduce: OnnxNode = { ...node, opType: 'ReduceMax', inputs: [name], attributes: new Map() };
+    reduce.attributes.set('keepdims', { type: 'int', value: 0n });
+    // ReduceMax takes its axes as an input since opset 18.
+    if ((this.model.opsets.get('') ?? 1) < 18) reduce.attributes.set('axes', { type: 'ints', value: [1n] });
+    else {
+      const axes = this.names.fresh(`${name}_axis`);
+      this.initializers.set(axes, int64Tensor(axes, [1]));
+      reduce.inputs.push(axes);
+    }
+    this.nodes.push(reduce);
+    const output = node.outputs[0] ?? '';
+    this.producers.set(output, reduce);
+    this.values.set(output, { kind: 'opaque', dataType, shape: [bags, width], reason: `computed by ${describe(reduce)}` });
+    return true;
   }
 
   private opaque(node: OnnxNode, inputs: Inputs, output: number, reason: string | undefined): Value {

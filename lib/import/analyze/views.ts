@@ -23,6 +23,10 @@ export function evaluateViews(node: OnnxNode, inputs: Inputs): readonly Value[] 
     if (axis === null || grids.includes(null)) return null;
     return one(concat(grids as Grid[], axis), data?.dataType ?? 0);
   }
+  if (node.opType === 'Expand' && data?.kind === 'const') {
+    const [grid, sizes] = [toGrid(data), sizesOf(inputs[1] ?? null)];
+    return grid === null || sizes === null ? null : one(expand(grid, sizes), data.dataType);
+  }
   if (data?.kind !== 'grid') return null;
   const consts = inputs.map((value) => (value?.kind === 'const' ? value.tensor : null));
   if (node.opType === 'Split') return split(node, data.grid, consts, data.dataType);
@@ -72,8 +76,15 @@ function view(node: OnnxNode, grid: Grid, inputs: Inputs, consts: readonly (Cons
     }
     case 'Slice':
       return slice(node, grid, consts);
-    case 'Gather':
-      return selectByIndex(node, grid, consts[1] ?? null);
+    case 'Gather': {
+      const axis = normaliseAxis(intAttribute(node, 'axis', 0), rank);
+      return axis === null ? null : selectByIndex(grid, axis, consts[1] ?? null);
+    }
+    case 'GatherND': {
+      const index = consts[1];
+      if (index == null || index.dims[index.dims.length - 1] !== 1 || intAttribute(node, 'batch_dims', 0) !== 0) return null;
+      return selectByIndex(grid, 0, { ...index, dims: index.dims.slice(0, -1) });
+    }
     default:
       return null;
   }
@@ -91,9 +102,8 @@ function slice(node: OnnxNode, grid: Grid, consts: readonly (ConstTensor | null)
   return slices === null ? null : result;
 }
 
-function selectByIndex(node: OnnxNode, grid: Grid, index: ConstTensor | null): Grid | null {
-  const axis = normaliseAxis(intAttribute(node, 'axis', 0), grid.axes.length);
-  if (index === null || axis === null) return null;
+function selectByIndex(grid: Grid, axis: number, index: ConstTensor | null): Grid | null {
+  if (index === null) return null;
   const shape = shapeOf(grid);
   const size = p.constant(shape[axis] as Poly);
   if (size === null) return null;
