@@ -1,0 +1,94 @@
+// The suites once more with sanitizers compiled into our code, under stock Node: the sanitizer's
+// runtime is preloaded.
+import { readdirSync, readFileSync } from 'node:fs';
+import { basename } from 'node:path';
+import { bin, inRoot, jobs, output, run, runGoogleTest, runVitest } from './tools.mjs';
+
+export function buildSanitized(name, sanitizers) {
+  run(process.execPath, [
+    bin('cmake-js', 'bin/cmake-js'),
+    'compile',
+    `--out=build/${name}`,
+    `--parallel=${jobs}`,
+    '--CDGYRFALCON_TESTS=ON',
+    `--CDGYRFALCON_SANITIZE=${sanitizers}`,
+  ]);
+  return { passed: 1, failed: 0 };
+}
+
+function runtime(library) {
+  return output('gcc', [`-print-file-name=${library}`]).trim();
+}
+
+/** Reports that processes left behind, also those whose exit status nobody looked at. */
+function reports(prefix) {
+  const found = readdirSync(inRoot('build/test')).filter((file) =>
+    file.startsWith(`${basename(prefix)}.`),
+  );
+  for (const file of found) {
+    console.log(`── ${file}\n${readFileSync(inRoot('build/test', file), 'utf8').slice(0, 8000)}`);
+  }
+  return { passed: found.length === 0 ? 1 : 0, failed: found.length };
+}
+
+function total(...counts) {
+  const sum = (key) => counts.reduce((all, count) => all + count[key], 0);
+  return { passed: sum('passed'), failed: sum('failed') };
+}
+
+/** Makes Node take our addon from `build/<name>`. */
+function nodeEnvironment(name) {
+  return {
+    GYRFALCON_NATIVE: inRoot('build', name, 'Release', 'gyrfalcon.node'),
+  };
+}
+
+/** Starts Node with a sanitizer's runtime. */
+function preload(library) {
+  // Node links its C++ runtime statically; the sanitizer looks for a shared one when it starts,
+  // to intercept what throws. Set by env(1), so that no launcher before it is preloaded too.
+  return ['env', `LD_PRELOAD=${runtime(library)} ${runtime('libstdc++.so')}`];
+}
+
+export function testUnderAddressSanitizer() {
+  const log = inRoot('build/test/asan-report');
+  const clean = `log_path=${log}:print_stacktrace=1`;
+  const native = runGoogleTest('asan-native', inRoot('build/asan/gyrfalcon_tests'), [], {
+    env: {
+      ASAN_OPTIONS: 'detect_leaks=1:strict_string_checks=1',
+      UBSAN_OPTIONS: 'print_stacktrace=1',
+    },
+  });
+  const node = runVitest('asan-unit', [], {
+    launcher: preload('libasan.so'),
+    env: {
+      ...nodeEnvironment('asan'),
+      // Node itself does not free everything at exit.
+      ASAN_OPTIONS: `detect_leaks=0:${clean}`,
+      UBSAN_OPTIONS: clean,
+    },
+  });
+  return total(native, node, reports(log));
+}
+
+export function testUnderThreadSanitizer() {
+  const log = inRoot('build/test/tsan-report');
+  // GCC 12's runtime cannot place its shadow memory under the widest address randomisation.
+  const fixed = ['setarch', '-R'];
+  const options = `halt_on_error=0:exitcode=66:second_deadlock_stack=1:log_path=${log}`;
+  const native = runGoogleTest(
+    'tsan-native',
+    fixed[0],
+    [fixed[1], inRoot('build/tsan/gyrfalcon_tests')],
+    { env: { TSAN_OPTIONS: options } },
+  );
+  const node = runVitest('tsan-unit', ['async', 'lifetime'], {
+    launcher: [...fixed, ...preload('libtsan.so')],
+    env: {
+      ...nodeEnvironment('tsan'),
+      // V8 and ONNX Runtime are not instrumented: what they synchronise with is invisible.
+      TSAN_OPTIONS: `${options}:ignore_noninstrumented_modules=1:report_signal_unsafe=0`,
+    },
+  });
+  return total(native, node, reports(log));
+}

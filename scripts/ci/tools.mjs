@@ -1,0 +1,111 @@
+// What the stages share: running commands, and counting what each test runner reports.
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+
+export const jobs = String(availableParallelism());
+
+export function inRoot(...parts) {
+  return join(root, ...parts);
+}
+
+/** The script behind a package's command, to be run with this Node. */
+export function bin(packageName, script) {
+  return inRoot('node_modules', packageName, script);
+}
+
+/** Runs a command in the project's root with its output shown; returns its exit status. */
+export function tryRun(command, args, { env = {} } = {}) {
+  const { status, signal, error } = spawnSync(command, args, {
+    cwd: root,
+    stdio: 'inherit',
+    env: { ...process.env, ...env },
+  });
+  if (error) throw new Error(`${command}: ${error.message}`);
+  return signal === null ? status : 128;
+}
+
+/** Runs a command that has to succeed. */
+export function run(command, args, options) {
+  const status = tryRun(command, args, options);
+  if (status !== 0) {
+    throw new Error(`exit status ${status}: ${[command, ...args].join(' ').slice(0, 160)}`);
+  }
+}
+
+/** What a command prints; the command has to succeed. */
+export function output(command, args) {
+  const { status, stdout, stderr, error } = spawnSync(command, args, {
+    cwd: root,
+    encoding: 'utf8',
+    maxBuffer: 1 << 28,
+  });
+  if (error) throw new Error(`${command}: ${error.message}`);
+  if (status !== 0) throw new Error(`${command} ${args[0]}: ${stderr.trim()}`);
+  return stdout;
+}
+
+/** Checks that are not tests of a runner: [name, holds] pairs. */
+export function countChecks(checks) {
+  for (const [name, holds] of checks) console.log(`${holds ? 'ok  ' : 'FAIL'} ${name}`);
+  const passed = checks.filter(([, holds]) => holds).length;
+  return { passed, failed: checks.length - passed };
+}
+
+function readReport(report, status) {
+  if (!existsSync(report)) throw new Error(`the runner ended with ${status} and left no report`);
+  return JSON.parse(readFileSync(report, 'utf8'));
+}
+
+/**
+ * Runs a GoogleTest program and counts its tests. A skipped test counts as failed: a check that
+ * did not happen is not a check that passed.
+ */
+export function runGoogleTest(name, command, args, options) {
+  const report = inRoot('build', 'test', `${name}.json`);
+  rmSync(report, { force: true });
+  const status = tryRun(
+    command,
+    [...args, `--gtest_output=json:${report}`, '--gtest_brief=1', '--gtest_color=no'],
+    options,
+  );
+  const results = readReport(report, status).testsuites.flatMap((suite) => suite.testsuite);
+  const passed = results.filter(
+    (test) => test.failures === undefined && test.result === 'COMPLETED',
+  ).length;
+  // A failure outside any test, a leak at exit say, shows only in the status.
+  const failed = Math.max(results.length - passed, status === 0 ? 0 : 1);
+  if (results.length === 0) throw new Error('no test ran');
+  return { passed, failed };
+}
+
+/** Runs vitest and counts its tests; files that cannot be loaded and skipped tests count as failed. */
+export function runVitest(name, args, { env = {}, launcher = [] } = {}) {
+  const report = inRoot('build', 'test', `${name}.json`);
+  rmSync(report, { force: true });
+  const [command, ...before] = [...launcher, process.execPath];
+  const status = tryRun(
+    command,
+    [
+      ...before,
+      bin('vitest', 'vitest.mjs'),
+      'run',
+      '--reporter=dot',
+      '--reporter=json',
+      `--outputFile.json=${report}`,
+      ...args,
+    ],
+    { env },
+  );
+  const result = readReport(report, status);
+  const unloadable = result.testResults.filter(
+    (file) => file.status === 'failed' && file.assertionResults.length === 0,
+  ).length;
+  const failed = result.numFailedTests + result.numPendingTests + result.numTodoTests + unloadable;
+  if (result.numTotalTests === 0) throw new Error('no test ran');
+  return { passed: result.numPassedTests, failed: Math.max(failed, status === 0 ? 0 : 1) };
+}

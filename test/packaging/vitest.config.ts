@@ -1,0 +1,11 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    include: ['test/packaging/**/*.test.ts'],
+    pool: 'forks',
+    // These build, pack and install.
+    testTimeout: 600_000,
+    hookTimeout: 600_000,
+  },
+});
