@@ -22,6 +22,8 @@ struct Avx2 {
   static constexpr int kWidth = 8;
   static constexpr int kBlock = 8;
   static constexpr bool kInt4Table = false;
+
+  // As measured for AVX-512: the distance depends on memory, not on the width of vectors.
   static constexpr int64_t kPrefetchLines = 96;
 
   static Tail MakeTail(int64_t n) {

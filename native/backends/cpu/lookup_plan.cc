@@ -1,6 +1,5 @@
 #include "backends/cpu/lookup_plan.h"
 
-#include <algorithm>
 #include <atomic>
 
 namespace gyrfalcon {
@@ -9,7 +8,6 @@ namespace {
 std::atomic<int64_t> g_prefetch_lines{0};
 
 constexpr int64_t kLine = 64;
-constexpr int64_t kChunkLines = 32;
 constexpr int64_t kZeroAdd = 0;
 
 }  // namespace
@@ -23,11 +21,12 @@ GroupPlan PlanGroup(const BagGroup& group, int64_t row_begin, int64_t row_end) {
   GroupPlan plan{};
   plan.row_bytes = RowBytes(group.table.storage, group.table.dim);
   const auto bytes = static_cast<int64_t>(plan.row_bytes);
-  // Rows of a whole number of lines start at a line (tables are 64-byte aligned); others straddle.
-  plan.lines = bytes % kLine == 0 ? bytes / kLine : (bytes + 2 * (kLine - 1)) / kLine;
-  if (kLine % bytes == 0) plan.lines = 1;
+  // Rows of whole lines start at a line (tables are 64-byte aligned), rows that divide a line stay
+  // inside one; others straddle. No division here: this runs twice per group and request.
+  const bool divides_line = bytes <= kLine && (bytes & (bytes - 1)) == 0;
+  plan.lines = (bytes + (bytes % kLine == 0 || divides_line ? kLine - 1 : 2 * kLine - 2)) >> 6;
   // Wide rows go in small groups: the cursor ahead advances by a chunk's lines at once.
-  plan.chunk = std::clamp<int64_t>(kChunkLines / plan.lines, 2, kMaxChunk);
+  plan.chunk = plan.lines <= 2 ? kMaxChunk : plan.lines <= 4 ? 8 : plan.lines <= 8 ? 4 : 2;
   const int64_t dim = group.table.dim;
   plan.params_offset = group.table.storage == Storage::kInt4 ? (dim + 1) / 2 : dim;
 

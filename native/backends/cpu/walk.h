@@ -151,10 +151,9 @@ Resolved Resolve(const BagGroup& group, uint64_t row_bytes, OutOfRange policy,
 }
 
 // What to do with the rows of one group; chosen once per group.
-struct RowOps {
-  void (*pool_full)(const PoolArgs&);  // kBlock full vectors
-  void (*pool_last)(const PoolArgs&);  // the rest, 1 to kBlock vectors
-  void (*gather)(const GatherArgs&);
+struct PoolOps {
+  void (*full)(const PoolArgs&);                           // kBlock full vectors
+  void (*last)(const PoolArgs&);                           // the rest, 1 to kBlock vectors
   float (*fold)(const std::byte*, int64_t, bool, Chunk*);  // or null
 };
 
@@ -168,44 +167,52 @@ auto ChoosePool(int64_t vectors) -> void (*)(const PoolArgs&) {
   return PoolBlock<Isa, kStorage, kCoefficient, kVectors, kTail>;
 }
 
-template <class Isa, Storage kStorage>
-RowOps OpsFor(int64_t last_vectors, bool tail, bool weighted) {
-  RowOps ops;
-  const auto choose = [&]<bool kCoefficient>() {
-    ops.pool_full = PoolBlock<Isa, kStorage, kCoefficient, Isa::kBlock, false>;
-    ops.pool_last = tail ? ChoosePool<Isa, kStorage, kCoefficient, true>(last_vectors)
-                         : ChoosePool<Isa, kStorage, kCoefficient, false>(last_vectors);
-  };
-  ops.gather = weighted ? GatherRows<Isa, kStorage, true> : GatherRows<Isa, kStorage, false>;
+template <class Isa, Storage kStorage, bool kCoefficient>
+PoolOps PoolOpsOf(int64_t last_vectors, bool tail) {
+  PoolOps ops;
+  ops.full = PoolBlock<Isa, kStorage, kCoefficient, Isa::kBlock, false>;
+  ops.last = tail ? ChoosePool<Isa, kStorage, kCoefficient, true>(last_vectors)
+                  : ChoosePool<Isa, kStorage, kCoefficient, false>(last_vectors);
   ops.fold = nullptr;
-  if constexpr (IsQuantised(kStorage)) {
-    ops.fold = FoldParams<Isa, kStorage>;
-    choose.template operator()<true>();
-  } else if (weighted) {
-    choose.template operator()<true>();
-  } else {
-    choose.template operator()<false>();
-  }
+  if constexpr (IsQuantised(kStorage)) ops.fold = FoldParams<Isa, kStorage>;
   return ops;
 }
 
-template <class Isa>
-RowOps OpsOf(const BagGroup& group, int64_t last_vectors) {
-  const bool tail = group.table.dim % Isa::kWidth != 0;
-  const bool weighted = group.weights != nullptr;
-  switch (group.table.storage) {
+// Calls `use` with the storage as a template argument.
+template <typename Use>
+auto WithStorage(Storage storage, Use use) {
+  switch (storage) {
     case Storage::kF16:
-      return OpsFor<Isa, Storage::kF16>(last_vectors, tail, weighted);
+      return use.template operator()<Storage::kF16>();
     case Storage::kBF16:
-      return OpsFor<Isa, Storage::kBF16>(last_vectors, tail, weighted);
+      return use.template operator()<Storage::kBF16>();
     case Storage::kInt8:
-      return OpsFor<Isa, Storage::kInt8>(last_vectors, tail, weighted);
+      return use.template operator()<Storage::kInt8>();
     case Storage::kInt4:
-      return OpsFor<Isa, Storage::kInt4>(last_vectors, tail, weighted);
+      return use.template operator()<Storage::kInt4>();
     case Storage::kF32:
       break;
   }
-  return OpsFor<Isa, Storage::kF32>(last_vectors, tail, weighted);
+  return use.template operator()<Storage::kF32>();
+}
+
+template <class Isa>
+PoolOps ChoosePoolOps(const BagGroup& group, int64_t last_vectors) {
+  const bool tail = group.table.dim % Isa::kWidth != 0;
+  return WithStorage(group.table.storage, [&]<Storage kStorage>() {
+    if constexpr (!IsQuantised(kStorage)) {
+      if (group.weights == nullptr) return PoolOpsOf<Isa, kStorage, false>(last_vectors, tail);
+    }
+    return PoolOpsOf<Isa, kStorage, true>(last_vectors, tail);
+  });
+}
+
+template <class Isa>
+auto ChooseGather(const BagGroup& group) -> void (*)(const GatherArgs&) {
+  return WithStorage(group.table.storage, [&]<Storage kStorage>() {
+    return group.weights != nullptr ? GatherRows<Isa, kStorage, true>
+                                    : GatherRows<Isa, kStorage, false>;
+  });
 }
 
 // The walk over one group. Index: int32_t or int64_t.
@@ -218,11 +225,8 @@ class GroupWalk {
         group_number_(group),
         plan_(PlanGroup(group_, request.row_begin, request.row_end)),
         ahead_(ahead),
-        report_(report) {
-    const int64_t vectors = (group_.table.dim + Isa::kWidth - 1) / Isa::kWidth;
-    full_blocks_ = (vectors - 1) / Isa::kBlock;
-    ops_ = OpsOf<Isa>(group_, vectors - full_blocks_ * Isa::kBlock);
-  }
+        report_(report),
+        gather_(ChooseGather<Isa>(group_)) {}
 
   // False when a position is out of range under kError.
   bool Run() {
@@ -236,6 +240,7 @@ class GroupWalk {
       const int64_t bad = Gather(positions, rows, OutputRow(begin), group_.out_row_stride);
       return bad < 0 || Fail(begin + bad, 0);
     }
+    if (group_.pooling != Pooling::kNone) PreparePool();
     for (int64_t row = begin; row < request_.row_end; ++row) {
       int64_t length = group_.count;
       Positions positions{};
@@ -300,9 +305,15 @@ class GroupWalk {
       const Resolved resolved = Next<false>(positions, at, size);
       if (resolved.bad >= 0) return resolved.bad;
       args.out = out + at * out_stride;
-      ops_.gather(args);
+      gather_(args);
     }
     return -1;
+  }
+
+  void PreparePool() {
+    const int64_t vectors = (group_.table.dim + Isa::kWidth - 1) / Isa::kWidth;
+    full_blocks_ = (vectors - 1) / Isa::kBlock;
+    pool_ = ChoosePoolOps<Isa>(group_, vectors - full_blocks_ * Isa::kBlock);
   }
 
   // Sums a bag into its output row. The first bad position, or -1.
@@ -329,9 +340,9 @@ class GroupWalk {
       const Resolved resolved = Next<true>(positions, at, size);
       if (resolved.bad >= 0) return resolved.bad;
       counted += resolved.counted;
-      if (ops_.fold != nullptr) {
+      if (pool_.fold != nullptr) {
         args.bias +=
-            ops_.fold(group_.table.data, plan_.params_offset, group_.weights != nullptr, &chunk_);
+            pool_.fold(group_.table.data, plan_.params_offset, group_.weights != nullptr, &chunk_);
       }
       args.last = at + size == length;
       if (args.last && group_.pooling == Pooling::kMean && counted > 0) {
@@ -339,10 +350,10 @@ class GroupWalk {
       }
       args.column = 0;
       for (int64_t block = 0; block < full_blocks_; ++block) {
-        ops_.pool_full(args);
+        pool_.full(args);
         args.column += Isa::kBlock * Isa::kWidth;
       }
-      ops_.pool_last(args);
+      pool_.last(args);
       args.first = false;
     }
     return -1;
@@ -354,8 +365,9 @@ class GroupWalk {
   GroupPlan plan_;
   Ahead<Isa>* ahead_;
   LookupReport* report_;
-  RowOps ops_;
-  int64_t full_blocks_;
+  void (*gather_)(const GatherArgs&);
+  PoolOps pool_{};
+  int64_t full_blocks_ = 0;
   int64_t bad_id_ = 0;
   Chunk chunk_;
 };
