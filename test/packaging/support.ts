@@ -64,7 +64,7 @@ export function barePath(folder: string): string {
 /** npm's program, to be run with Node; the npm that runs these tests, or the one beside Node. */
 export function npmCli(): string {
   const running = process.env['npm_execpath'];
-  if (running !== undefined && running.endsWith('npm-cli.js')) return running;
+  if (running?.endsWith('npm-cli.js')) return running;
   const prefix = dirname(dirname(process.execPath));
   return join(prefix, 'lib/node_modules/npm/bin/npm-cli.js');
 }
