@@ -63,22 +63,23 @@ export class Random {
   }
 }
 
+/** `raggedTotals`: ragged inputs that must have a certain number of ids in all. */
 export function makeSample(
   manifest: Manifest,
   rows: number,
   symbols: Record<string, number>,
   mode: SampleMode,
   random: Random,
+  raggedTotals: ReadonlyMap<string, number> = new Map(),
 ): Sample {
   const inputs: Sample['inputs'] = new Map();
-  // Inputs that had one offsets tensor between them in the original still have to agree.
-  const sharedOffsets = new Map<string, Int32Array>();
+  const offsets = offsetsOfInputs(manifest, rows, raggedTotals, random);
   for (const input of manifest.inputs) {
     const bags = manifest.bags.filter((bag) => bag.input === input.name);
     inputs.set(
       input.name,
       input.kind === 'ragged'
-        ? raggedSample(manifest, input, bags, rows, mode, random, sharedOffsets)
+        ? raggedSample(manifest, input, bags, offsets.get(input.name) as Int32Array, mode, random)
         : tensorSample(manifest, input, bags, rows, symbols, mode, random),
     );
   }
@@ -130,10 +131,9 @@ function raggedSample(
   manifest: Manifest,
   input: RaggedInput,
   bags: readonly ManifestBag[],
-  rows: number,
+  offsets: Int32Array,
   mode: SampleMode,
   random: Random,
-  sharedOffsets: Map<string, Int32Array>,
 ): RaggedSample {
   const ranges = new Map<number, IdRange>();
   for (const bag of bags) {
@@ -141,19 +141,41 @@ function raggedSample(
     narrow(ranges, 0, tableRows(manifest, bag), add, bag);
   }
   const range = ranges.get(0) ?? { low: 0, high: 1, bags: [] };
-  const key = input.source?.offsets ?? `${input.name}\0`;
-  const offsets = sharedOffsets.get(key) ?? randomOffsets(rows, random);
-  sharedOffsets.set(key, offsets);
-  const total = offsets[rows] as number;
+  const total = offsets[offsets.length - 1] as number;
   const indices = Float64Array.from({ length: total }, () => randomId(range, mode, random));
   const sample: RaggedSample = { kind: 'ragged', indices, offsets };
   if (input.weights) sample.weights = Float32Array.from({ length: total }, () => random.normal());
   return sample;
 }
 
-/** [rows + 1], with empty rows among them. */
-function randomOffsets(rows: number, random: Random): Int32Array {
+/** Offsets by ragged input. Inputs that shared one offsets tensor in the original share them here. */
+function offsetsOfInputs(
+  manifest: Manifest,
+  rows: number,
+  totals: ReadonlyMap<string, number>,
+  random: Random,
+): Map<string, Int32Array> {
+  const bySource = new Map<string, Int32Array>();
+  const byInput = new Map<string, Int32Array>();
+  for (const input of manifest.inputs) {
+    if (input.kind !== 'ragged') continue;
+    const source = input.source?.offsets;
+    const shared = source === undefined ? undefined : bySource.get(source);
+    const offsets = shared ?? randomOffsets(rows, totals.get(input.name), random);
+    if (source !== undefined) bySource.set(source, offsets);
+    byInput.set(input.name, offsets);
+  }
+  return byInput;
+}
+
+/** [rows + 1], with empty rows among them; `total` ids in all, if given. */
+function randomOffsets(rows: number, total: number | undefined, random: Random): Int32Array {
   const offsets = new Int32Array(rows + 1);
+  if (total !== undefined) {
+    for (let row = 1; row < rows; row++) offsets[row] = random.integer(0, total + 1);
+    offsets[rows] = total;
+    return offsets.sort();
+  }
   for (let row = 0; row < rows; row++) {
     const hotness = random.integer(0, MAX_RAGGED_HOTNESS + 1);
     offsets[row + 1] = (offsets[row] as number) + hotness;

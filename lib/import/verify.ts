@@ -11,11 +11,18 @@ export interface NamedTensor {
   dims: number[];
 }
 
+export interface OriginalInput {
+  readonly name: string;
+  readonly dtype: DtypeName;
+  /** Numbers where the model fixes a size, anything else where it does not. */
+  readonly dims: readonly unknown[];
+}
+
 type Awaitable<T> = T | Promise<T>;
 
 /** The original model in ONNX Runtime. */
 export interface OriginalModel {
-  inputs: readonly { readonly name: string; readonly dtype: DtypeName }[];
+  inputs: readonly OriginalInput[];
   /** @throws ENGINE_FAILED when the model refuses the feeds */
   run(feeds: Record<string, NamedTensor>): Awaitable<Record<string, NamedTensor>>;
   close(): Promise<void>;
@@ -180,11 +187,19 @@ function symbolSizes(manifest: Manifest, request: number): Record<string, number
 class OriginalCaller {
   /** Whether offsets come with the end of the last row; PyTorch calls it include_last_offset. */
   private lastOffset: boolean | undefined;
+  /** Ragged inputs that the original takes with a fixed number of ids in all. */
+  private readonly raggedTotals = new Map<string, number>();
 
   constructor(
     private readonly manifest: Manifest,
     private readonly model: OriginalModel,
-  ) {}
+  ) {
+    for (const { name, dims } of model.inputs) {
+      const [size] = dims;
+      const ragged = manifest.inputs.some((i) => i.name === name && i.kind === 'ragged');
+      if (ragged && typeof size === 'number' && size > 0) this.raggedTotals.set(name, size);
+    }
+  }
 
   /** A sample that the original accepts, and what it makes of it. */
   async run(
@@ -193,8 +208,16 @@ class OriginalCaller {
     random: Random,
   ): Promise<{ sample: Sample; outputs: Record<string, NamedTensor> }> {
     let failure: unknown;
-    for (const mode of SAMPLE_MODES) {
-      const sample = makeSample(this.manifest, rows, symbols, mode, random);
+    // A symbol may be the batch in disguise, where the batch is not the first dimension.
+    const square = Object.fromEntries(
+      Object.keys(symbols).map((name) => [name, this.manifest.symbols[name] ?? rows]),
+    );
+    const attempts = SAMPLE_MODES.flatMap((mode) => [
+      { mode, sizes: symbols },
+      ...(Object.keys(symbols).length > 0 ? [{ mode, sizes: square }] : []),
+    ]);
+    for (const { mode, sizes } of attempts) {
+      const sample = makeSample(this.manifest, rows, sizes, mode, random, this.raggedTotals);
       for (const lastOffset of this.offsetForms()) {
         try {
           const outputs = await this.model.run(this.feeds(sample, lastOffset));
@@ -203,7 +226,7 @@ class OriginalCaller {
           return { sample, outputs };
         } catch (error) {
           if (!(error instanceof GyrfalconError) || error.code !== 'ENGINE_FAILED') throw error;
-          failure = error;
+          failure ??= error;
         }
       }
     }

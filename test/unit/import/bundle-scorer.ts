@@ -2,16 +2,24 @@
  * Scores a lowered model as docs/bundle-format.md says, in plain TypeScript, with the dense graph in
  * onnxruntime-node: the reference that importer tests compare with, independent of the addon.
  */
+import { join } from 'node:path';
+
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 
 import { GyrfalconError } from '../../../lib/errors.js';
 import type { LoweredModel } from '../../../lib/import/lowered.js';
 import type { DtypeName, ManifestBag } from '../../../lib/import/manifest.js';
 import { tensorRows } from '../../../lib/import/onnx/tensor-data.js';
-import { encodeOnnxModel } from '../../../lib/import/onnx/write.js';
+import { writeOnnxModel } from '../../../lib/import/onnx/write.js';
 import { type TensorData, toTensorData } from '../../../lib/import/tensor-values.js';
-import type { NamedTensor, OriginalModel, ScoredBundle } from '../../../lib/import/verify.js';
+import type {
+  NamedTensor,
+  OriginalInput,
+  OriginalModel,
+  ScoredBundle,
+} from '../../../lib/import/verify.js';
 import { type Sample, sizeOf } from '../../../lib/import/verify-sample.js';
+import { withDirectory } from './onnx-builder.js';
 
 const ORT_TYPES: Record<DtypeName, string> = {
   f32: 'float32',
@@ -48,10 +56,10 @@ async function runSession(
   return result;
 }
 
-/** `inputs`: what the model declares, as [name, dtype]. */
+/** `inputs`: what the model declares. */
 export async function openOriginal(
   path: string,
-  inputs: readonly { name: string; dtype: DtypeName }[],
+  inputs: readonly OriginalInput[],
 ): Promise<OriginalModel> {
   const session = await InferenceSession.create(path, { logSeverityLevel: 4 });
   const dtypes = new Map(inputs.map(({ name, dtype }) => [name, dtype]));
@@ -68,8 +76,11 @@ export async function openOriginal(
 }
 
 export async function openLowered(model: LoweredModel): Promise<ScoredBundle> {
-  const dense = encodeOnnxModel(model.dense);
-  const session = await InferenceSession.create(dense, { logSeverityLevel: 4 });
+  const session = await withDirectory(async (directory) => {
+    const path = join(directory, 'dense.onnx');
+    await writeOnnxModel(model.dense, path);
+    return await InferenceSession.create(path, { logSeverityLevel: 4 });
+  });
   const tables = new Map<string, Float32Array>();
   for (const table of model.tables) {
     const values = new Float32Array(table.rows * table.dim);

@@ -15,7 +15,7 @@ const MODELS = join(import.meta.dirname, '../../models');
 interface Fixture {
   name: string;
   file: string;
-  inputs: { name: string; dtype: string }[];
+  inputs: { name: string; dtype: string; shape: (number | string)[] }[];
 }
 
 const fixtures = JSON.parse(readFileSync(join(MODELS, 'manifest.json'), 'utf8')) as Fixture[];
@@ -62,9 +62,10 @@ describe('a lowered model scores as the original does', () => {
       signal: undefined,
       onRows: () => undefined,
     };
-    const inputs = fixture.inputs.map(({ name, dtype }) => ({
+    const inputs = fixture.inputs.map(({ name, dtype, shape }) => ({
       name,
       dtype: DTYPES[dtype] as DtypeName,
+      dims: shape,
     }));
     const result = await verifyBundle(request, {
       openOriginal: () => openOriginal(modelPath, inputs),

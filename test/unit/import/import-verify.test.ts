@@ -70,7 +70,7 @@ function models(
   return {
     closed,
     openOriginal: async () => ({
-      inputs: inputs.map(([name, dtype]) => ({ name, dtype })),
+      inputs: inputs.map(([name, dtype]) => ({ name, dtype, dims: [null] })),
       run: (feeds: Feeds) => ({ y: original(feeds) }),
       close: async () => void closed.push('original'),
     }),
