@@ -18,7 +18,9 @@ import {
   varint,
 } from '../unit/import/onnx-builder.js';
 
-const ITERATIONS = 40_000;
+/** More for a long run: GYRFALCON_FUZZ_ITERATIONS, and GYRFALCON_FUZZ_SEED for other files. */
+const ITERATIONS = Number(process.env['GYRFALCON_FUZZ_ITERATIONS'] ?? 40_000);
+const SEED = Number(process.env['GYRFALCON_FUZZ_SEED'] ?? 0x9e3779b9);
 const ALLOWED = new Set(['ONNX_INVALID', 'ONNX_UNSUPPORTED', 'LIMIT_EXCEEDED', 'PATH_ESCAPE']);
 const MODELS = join(import.meta.dirname, '../models');
 
@@ -85,7 +87,7 @@ function mutate(seed: Uint8Array, random: (below: number) => number): Uint8Array
 
 describe('mutated ONNX files', () => {
   it(`give a model that can be written and read again, or a typed error (${ITERATIONS} files)`, () => {
-    const random = randomFrom(0x9e3779b9);
+    const random = randomFrom(SEED);
     let good = 0;
     let refused = 0;
     for (let i = 0; i < ITERATIONS; i++) {
