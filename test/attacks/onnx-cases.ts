@@ -587,3 +587,33 @@ export const ATTACKS: AttackCase[] = [
     code: 'PATH_ESCAPE',
   },
 ];
+
+/** The same at the limits, where they are still good. */
+export const AT_LIMITS: { name: string; file: Uint8Array }[] = [
+  { name: 'a node name of 64 KiB', file: of(str(3, name(65536))) },
+  { name: 'a tensor name of 64 KiB', file: one(tensor({ name: name(65536) })) },
+  {
+    name: 'a string attribute of 1 MiB',
+    file: withAttribute(str(1, 'a'), str(4, name(2 ** 20)), int(20, 3)),
+  },
+  {
+    // 3 bytes for the name, 4 before the type, 3 for the attribute's type.
+    name: 'a type_proto that fills 64 KiB',
+    file: withAttribute(str(1, 'a'), bytes(14, FF(65536 - 10)), int(20, 13)),
+  },
+  { name: 'a shape of rank 64', file: model({ inputs: [valueInfo('x', new Array(64).fill(1))] }) },
+  { name: '64 dims', file: typed(1, new Array(64).fill(1), raw(1)) },
+  { name: 'subgraphs 16 deep', file: model({ nodes: [nested(16)] }) },
+  { name: 'function calls 32 deep', file: chain(32) },
+  {
+    name: '4096 functions',
+    file: model({ functions: Array.from({ length: 4096 }, (_, i) => fn({ name: `F${i}` })) }),
+  },
+  {
+    name: 'eight million integers in an attribute',
+    file: withAttribute(str(1, 'a'), bytes(8, new Uint8Array(8_000_000)), int(20, 7)),
+  },
+  { name: 'an empty tensor of 2^48 by 0', file: typed(1, [2n ** 48n, 0]) },
+  { name: 'a function that nobody calls', file: model({ functions: [fn()] }) },
+  { name: 'an unknown field', file: concat(model(), bytes(99, FF(8)), int(98, 1)) },
+];

@@ -14,7 +14,7 @@ import {
   tensor,
   withDirectory,
 } from '../unit/import/onnx-builder.js';
-import { ATTACKS } from './onnx-cases.js';
+import { AT_LIMITS, ATTACKS } from './onnx-cases.js';
 
 describe('hostile ONNX files', () => {
   it('are at least 60, with names of their own', () => {
@@ -46,10 +46,8 @@ describe('hostile ONNX files', () => {
     });
   });
 
-  it('are told from good ones: the same files without the flaw are read', () => {
-    expect(parseOnnxModel(model()).graph.nodes).toHaveLength(1);
-    expect(parseOnnxModel(model({ initializers: [tensor()] })).graph.initializers.size).toBe(1);
-    expect(parseOnnxModel(model({ nodes: [nested(16)] })).graph.nodes).toHaveLength(1);
+  it.each(AT_LIMITS)('are told from good ones: $name', ({ file }) => {
+    expect(parseOnnxModel(file).irVersion).toBe(8);
   });
 
   it('end as ONNX_INVALID when cut at any byte', async () => {
