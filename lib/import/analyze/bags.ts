@@ -37,29 +37,53 @@ export function sameElements(a: Run, b: Run): boolean {
 /** One run for ids that are looked up one after another: their places must form a progression. */
 export function joinRuns(runs: readonly Run[], symbol: string | null): Run | null {
   const [first, second] = runs;
-  if (first === undefined || runs.some((run) => run.count !== 1 || run.ragged !== null || run.input !== first.input)) {
+  if (
+    first === undefined ||
+    runs.some((run) => run.count !== 1 || run.ragged !== null || run.input !== first.input)
+  ) {
     return null;
   }
   const clamped = runs.some((run) => run.clamped);
   if (symbol !== null) return runs.length === 1 ? { ...first, count: symbol } : null;
   const step = second === undefined ? 1 : second.start - first.start;
-  if (step < 1 || runs.some((run, i) => run.start !== first.start + i * step || run.step !== 0)) return null;
+  if (step < 1 || runs.some((run, i) => run.start !== first.start + i * step || run.step !== 0))
+    return null;
   const adds = runs.flatMap((run) => run.adds);
-  return { ...first, step, count: runs.length, adds: adds.every((add) => add === adds[0]) ? [adds[0] ?? 0] : adds, clamped };
+  return {
+    ...first,
+    step,
+    count: runs.length,
+    adds: adds.every((add) => add === adds[0]) ? [adds[0] ?? 0] : adds,
+    clamped,
+  };
 }
 
 /** The bag of single lookups, one after another along an axis; null when they do not make one. */
-export function poolBags(bags: readonly Bag[], mode: 'sum' | 'mean', symbol: string | null): Bag | null {
+export function poolBags(
+  bags: readonly Bag[],
+  mode: 'sum' | 'mean',
+  symbol: string | null,
+): Bag | null {
   const ordered = [...bags].sort((a, b) => a.run.start - b.run.start);
   const [first] = ordered;
   if (first === undefined) return null;
-  if (ordered.some((bag) => !isSingle(bag) || bag.table !== first.table || bag.padding !== first.padding)) return null;
-  const run = joinRuns(ordered.map((bag) => bag.run), symbol);
+  if (
+    ordered.some(
+      (bag) => !isSingle(bag) || bag.table !== first.table || bag.padding !== first.padding,
+    )
+  )
+    return null;
+  const run = joinRuns(
+    ordered.map((bag) => bag.run),
+    symbol,
+  );
   if (run === null) return null;
   const weights = joinWeights(ordered, symbol);
   if (weights === undefined) return null;
   if (first.share !== null) {
-    const shared = ordered.every((bag) => bag.share !== null && sameCount(bag.share, run, first.padding));
+    const shared = ordered.every(
+      (bag) => bag.share !== null && sameCount(bag.share, run, first.padding),
+    );
     if (!shared || mode !== 'sum' || weights !== null) return null;
     return { ...first, pooling: 'mean', run, share: null };
   }
@@ -78,7 +102,12 @@ function joinWeights(bags: readonly Bag[], symbol: string | null): Bag['weights'
   if (first == null || all.includes(null)) return undefined;
   if (symbol !== null) return first;
   const step = second == null ? 1 : second.start - first.start;
-  const follow = all.every((weights, i) => weights?.input === first.input && weights.start === first.start + i * step && weights.step === 0);
+  const follow = all.every(
+    (weights, i) =>
+      weights?.input === first.input &&
+      weights.start === first.start + i * step &&
+      weights.step === 0,
+  );
   return follow && step >= 1 ? { ...first, step } : undefined;
 }
 

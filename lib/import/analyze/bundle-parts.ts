@@ -1,18 +1,18 @@
 /** The manifest's inputs, slots, bags and outputs of a cut graph. */
 import type { AnalyzeOptions } from '../lowered.js';
 import type { DtypeName, Extent, ManifestBag, ManifestInput, ManifestOutput } from '../manifest.js';
-import { OnnxType, type OnnxModel } from '../onnx/types.js';
+import { type OnnxModel, OnnxType } from '../onnx/types.js';
 import { isInteger } from './constants.js';
-import { bagsOf, canonicalFactors, groupBags, isCanonical, symbolOf } from './cuttable.js';
 import type { LookupValue, Slot } from './cut.js';
+import { bagsOf, canonicalFactors, groupBags, isCanonical, symbolOf } from './cuttable.js';
 import type { DenseInput } from './dense-graph.js';
 import type { Bag } from './domain.js';
 import { axisSize } from './grid.js';
 import type { Names } from './inline-functions.js';
-import { BATCH, resolveDim, type Dimensions } from './inputs.js';
+import { BATCH, type Dimensions, resolveDim } from './inputs.js';
 import type { Interpretation } from './interpreter.js';
-import * as p from './poly.js';
 import type { Poly } from './poly.js';
+import * as p from './poly.js';
 import { valueShape } from './values.js';
 
 const DTYPES: ReadonlyMap<number, DtypeName> = new Map([
@@ -50,7 +50,9 @@ export interface InputUse {
 }
 
 /** @returns the use, or the name of a ragged input that is used in two ways. */
-export function inputUse(lookups: readonly LookupValue[]): InputUse | { readonly conflict: string } {
+export function inputUse(
+  lookups: readonly LookupValue[],
+): InputUse | { readonly conflict: string } {
   const ids = new Set<string>();
   const ragged = new Map<string, RaggedUse>();
   for (const bag of lookups.flatMap(({ grid }) => bagsOf(grid))) {
@@ -63,13 +65,21 @@ export function inputUse(lookups: readonly LookupValue[]): InputUse | { readonly
     const known = ragged.get(input);
     if (known === undefined) ragged.set(input, { ...source, weights });
     else {
-      if (known.offsets !== source.offsets || known.complete !== source.complete) return { conflict: input };
-      if (weights !== null && known.weights !== null && weights !== known.weights) return { conflict: input };
+      if (known.offsets !== source.offsets || known.complete !== source.complete)
+        return { conflict: input };
+      if (weights !== null && known.weights !== null && weights !== known.weights)
+        return { conflict: input };
       known.weights ??= weights;
     }
   }
-  const replaced = new Set([...ragged.values()].flatMap((use) => [use.offsets, ...(use.weights === null ? [] : [use.weights])]));
-  for (const input of ragged.keys()) if (ids.has(input) || replaced.has(input)) return { conflict: input };
+  const replaced = new Set(
+    [...ragged.values()].flatMap((use) => [
+      use.offsets,
+      ...(use.weights === null ? [] : [use.weights]),
+    ]),
+  );
+  for (const input of ragged.keys())
+    if (ids.has(input) || replaced.has(input)) return { conflict: input };
   return { ids, ragged, replaced };
 }
 
@@ -78,7 +88,11 @@ function idType(dataType: number, options: AnalyzeOptions): 'i32' | 'i64' {
   return dataType !== OnnxType.int32 && options.ids === 'i64' ? 'i64' : 'i32';
 }
 
-export function manifestInputs(dimensions: Dimensions, use: InputUse, options: AnalyzeOptions): ManifestInput[] {
+export function manifestInputs(
+  dimensions: Dimensions,
+  use: InputUse,
+  options: AnalyzeOptions,
+): ManifestInput[] {
   const out: ManifestInput[] = [];
   for (const { info, dims, batched } of dimensions.inputs) {
     const ragged = use.ragged.get(info.name);
@@ -88,14 +102,24 @@ export function manifestInputs(dimensions: Dimensions, use: InputUse, options: A
         kind: 'ragged',
         dtype: idType(info.dataType, options),
         weights: ragged.weights !== null,
-        source: { offsets: ragged.offsets, ...(ragged.weights === null ? {} : { weights: ragged.weights }) },
+        source: {
+          offsets: ragged.offsets,
+          ...(ragged.weights === null ? {} : { weights: ragged.weights }),
+        },
       });
       continue;
     }
     if (use.replaced.has(info.name)) continue;
-    const dtype = use.ids.has(info.name) ? idType(info.dataType, options) : dtypeName(info.dataType);
+    const dtype = use.ids.has(info.name)
+      ? idType(info.dataType, options)
+      : dtypeName(info.dataType);
     if (dtype === null) throw new Error(`no dtype for input ${info.name}`);
-    out.push({ name: info.name, kind: 'tensor', dtype, shape: dims.map((size, i) => extent(size, batched && i === 0)) });
+    out.push({
+      name: info.name,
+      kind: 'tensor',
+      dtype,
+      shape: dims.map((size, i) => extent(size, batched && i === 0)),
+    });
   }
   return out;
 }
@@ -107,16 +131,34 @@ function extent(size: Poly, isBatch: boolean): Extent {
   return p.constant(size) ?? (name === null || name === BATCH ? `${BATCH}_1` : name);
 }
 
-export function denseInputs(dimensions: Dimensions, use: InputUse, read: ReadonlySet<string>, options: AnalyzeOptions): DenseInput[] {
+export function denseInputs(
+  dimensions: Dimensions,
+  use: InputUse,
+  read: ReadonlySet<string>,
+  options: AnalyzeOptions,
+): DenseInput[] {
   return dimensions.inputs.flatMap(({ info, dims }) => {
     if (!read.has(info.name)) return [];
-    const narrow = use.ids.has(info.name) && isInteger(info.dataType) && idType(info.dataType, options) === 'i32';
-    return [{ name: info.name, dims, dataType: narrow ? OnnxType.int32 : info.dataType, originalType: info.dataType }];
+    const narrow =
+      use.ids.has(info.name) &&
+      isInteger(info.dataType) &&
+      idType(info.dataType, options) === 'i32';
+    return [
+      {
+        name: info.name,
+        dims,
+        dataType: narrow ? OnnxType.int32 : info.dataType,
+        originalType: info.dataType,
+      },
+    ];
   });
 }
 
 /** A slot for (part of) a value's rows; it has the value's own shape where that begins with the batch. */
-export function makeSlot(names: Names, dimensions: Dimensions): (value: LookupValue, bags: readonly Bag[]) => Slot {
+export function makeSlot(
+  names: Names,
+  dimensions: Dimensions,
+): (value: LookupValue, bags: readonly Bag[]) => Slot {
   let count = 0;
   return (value, bags) => {
     const { grid } = value;
@@ -125,34 +167,57 @@ export function makeSlot(names: Names, dimensions: Dimensions): (value: LookupVa
     const whole = bags.length === bagsOf(grid).length;
     const name = names.fresh(`lookup_${count++}`);
     const common = { name, bags, symbol, width, batch: dimensions.batch ?? BATCH };
-    const size = (length: Poly): number | string => p.constant(length) ?? p.asSymbol(length) ?? BATCH;
+    const size = (length: Poly): number | string =>
+      p.constant(length) ?? p.asSymbol(length) ?? BATCH;
     if (!whole) return { ...common, shape: [width], owner: '' };
     const front = grid.axes[0] ?? [];
     const natural = isCanonical(grid) && front.length === 1 && front[0]?.kind === 'batch';
     if (natural && (symbol === null || grid.axes.every((axis) => axis.length > 0))) {
-      return { ...common, shape: grid.axes.slice(1).map((axis) => size(axisSize(axis))), owner: value.name };
+      return {
+        ...common,
+        shape: grid.axes.slice(1).map((axis) => size(axisSize(axis))),
+        owner: value.name,
+      };
     }
     const factors = canonicalFactors(grid).slice(1);
     return { ...common, shape: factors.map((factor) => size(factor.size)), owner: '' };
   };
 }
 
-export function manifestBags(slots: readonly Slot[], tableNames: ReadonlyMap<string, string>): ManifestBag[] {
+export function manifestBags(
+  slots: readonly Slot[],
+  tableNames: ReadonlyMap<string, string>,
+): ManifestBag[] {
   return slots.flatMap((slot) => {
     let offset = 0;
     return groupBags(slot.bags).map((bag) => {
       const out = manifestBag(bag, slot, offset, tableNames);
-      offset += bag.table.dim * (bag.pooling === 'none' && typeof bag.run.count === 'number' ? bag.run.count : 1);
+      offset +=
+        bag.table.dim *
+        (bag.pooling === 'none' && typeof bag.run.count === 'number' ? bag.run.count : 1);
       return out;
     });
   });
 }
 
-function manifestBag(bag: Bag, slot: Slot, offset: number, tableNames: ReadonlyMap<string, string>): ManifestBag {
+function manifestBag(
+  bag: Bag,
+  slot: Slot,
+  offset: number,
+  tableNames: ReadonlyMap<string, string>,
+): ManifestBag {
   const { run, table, pooling, padding, weights } = bag;
   const symbolic = slot.symbol !== null && pooling === 'none';
-  const adds = run.adds.some((add) => add !== 0) ? (run.adds.length === 1 ? run.adds[0] : [...run.adds]) : undefined;
-  const places = { start: run.start, step: Math.max(1, run.step), count: symbolic ? (slot.symbol as string) : run.count };
+  const adds = run.adds.some((add) => add !== 0)
+    ? run.adds.length === 1
+      ? run.adds[0]
+      : [...run.adds]
+    : undefined;
+  const places = {
+    start: run.start,
+    step: Math.max(1, run.step),
+    count: symbolic ? (slot.symbol as string) : run.count,
+  };
   return {
     table: tableNames.get(table.name) ?? table.name,
     input: run.input,
@@ -160,13 +225,19 @@ function manifestBag(bag: Bag, slot: Slot, offset: number, tableNames: ReadonlyM
     ...(run.ragged === null ? places : {}),
     ...(adds === undefined ? {} : { add: adds }),
     ...(padding === null ? {} : { padding }),
-    ...(weights === null ? {} : { weights: run.ragged === null ? { ...weights, step: Math.max(1, weights.step) } : true }),
+    ...(weights === null
+      ? {}
+      : { weights: run.ragged === null ? { ...weights, step: Math.max(1, weights.step) } : true }),
     slot: slot.name,
     offset,
   };
 }
 
-export function manifestOutputs(model: OnnxModel, interpretation: Interpretation, dimensions: Dimensions): ManifestOutput[] {
+export function manifestOutputs(
+  model: OnnxModel,
+  interpretation: Interpretation,
+  dimensions: Dimensions,
+): ManifestOutput[] {
   return model.graph.outputs.map((info) => {
     const value = interpretation.values.get(info.name) ?? null;
     const dataType = info.dataType || value?.dataType || OnnxType.float;
@@ -174,7 +245,10 @@ export function manifestOutputs(model: OnnxModel, interpretation: Interpretation
     const declared = info.dims;
     const rank = declared?.length ?? known?.length ?? 0;
     const shape = Array.from({ length: rank }, (_, i): Extent | null => {
-      const size = (declared === null ? null : resolveDim(declared[i] ?? null, dimensions)) ?? known?.[i] ?? null;
+      const size =
+        (declared === null ? null : resolveDim(declared[i] ?? null, dimensions)) ??
+        known?.[i] ??
+        null;
       if (size === null) return null;
       if (p.equal(size, dimensions.batchSize)) return i === 0 ? BATCH : p.constant(size);
       const name = p.asSymbol(size);

@@ -1,8 +1,8 @@
 /** Element-wise arithmetic on cells. Each function returns null for what has no meaning here. */
-import { castNumber, isFloat, isInteger } from './constants.js';
 
 import { OnnxType } from '../onnx/types.js';
 import { isSingle, sameCount, sameElements, singleRun } from './bags.js';
+import { castNumber, isFloat, isInteger } from './constants.js';
 import type { Bag, Cell, IdCell, MaskCell, RowCell } from './domain.js';
 
 /** A count plus this much, or at least this much, divides like the count. */
@@ -22,7 +22,8 @@ function sameId(a: IdCell, b: IdCell): boolean {
 /** Zero where the mask is: an id that is padding contributes nothing. */
 function maskBag(bag: Bag, mask: MaskCell): Bag | null {
   if (!mask.keep || !isSingle(bag) || !sameElements(bag.run, singleRun(mask.id))) return null;
-  if (bag.run.step !== mask.id.step || (bag.padding !== null && bag.padding !== mask.padding)) return null;
+  if (bag.run.step !== mask.id.step || (bag.padding !== null && bag.padding !== mask.padding))
+    return null;
   return { ...bag, padding: mask.padding };
 }
 
@@ -40,7 +41,9 @@ function multiplyRow(row: RowCell, by: Cell): RowCell | null {
     case 'share':
       return rows(row, (bag) => {
         const masked = maskBag(bag, by.mask);
-        return masked === null || bag.share !== null || bag.weights !== null ? null : { ...masked, share: by.count };
+        return masked === null || bag.share !== null || bag.weights !== null
+          ? null
+          : { ...masked, share: by.count };
       });
     default:
       return null;
@@ -50,17 +53,32 @@ function multiplyRow(row: RowCell, by: Cell): RowCell | null {
 /** A sum over n ids times 1/n is their mean. */
 function meanByFactor(bag: Bag, factor: number): Bag | null {
   const { count } = bag.run;
-  if (bag.pooling !== 'sum' || typeof count !== 'number' || bag.run.ragged !== null || bag.padding !== null) return null;
+  if (
+    bag.pooling !== 'sum' ||
+    typeof count !== 'number' ||
+    bag.run.ragged !== null ||
+    bag.padding !== null
+  )
+    return null;
   return Math.abs(factor * count - 1) < MAX_EPSILON ? { ...bag, pooling: 'mean' } : null;
 }
 
 export const multiply: Combine = (x, y) => {
   if (x.type === 'row') return multiplyRow(x, y);
   if (y.type === 'row') return multiplyRow(y, x);
-  if (x.type === 'number' && y.type === 'number') return { type: 'number', value: x.value * y.value };
+  if (x.type === 'number' && y.type === 'number')
+    return { type: 'number', value: x.value * y.value };
   if (x.type === 'number' && x.value === 1) return y;
   if (y.type === 'number' && y.value === 1) return x;
-  if (x.type === 'mask' && y.type === 'mask' && x.keep && y.keep && x.padding === y.padding && sameId(x.id, y.id)) return x;
+  if (
+    x.type === 'mask' &&
+    y.type === 'mask' &&
+    x.keep &&
+    y.keep &&
+    x.padding === y.padding &&
+    sameId(x.id, y.id)
+  )
+    return x;
   return null;
 };
 
@@ -70,7 +88,8 @@ export const add: Combine = (x, y) => {
   if (x.type === 'number') return { type: 'number', value: x.value + y.value };
   if (y.value === 0) return x;
   if (x.type === 'id' && !x.clamped) return { ...x, add: x.add + y.value };
-  if (x.type === 'count' && !x.safe && y.value > 0 && y.value <= MAX_EPSILON) return { ...x, safe: true };
+  if (x.type === 'count' && !x.safe && y.value > 0 && y.value <= MAX_EPSILON)
+    return { ...x, safe: true };
   return null;
 };
 
@@ -82,7 +101,9 @@ export const subtract: Combine = (x, y) => {
 export const divide: Combine = (x, y) => {
   if (y.type === 'number') {
     if (y.value === 1) return x;
-    return x.type === 'row' && y.value !== 0 ? multiplyRow(x, { type: 'number', value: 1 / y.value }) : null;
+    return x.type === 'row' && y.value !== 0
+      ? multiplyRow(x, { type: 'number', value: 1 / y.value })
+      : null;
   }
   if (y.type !== 'count' || !y.safe) return null;
   if (x.type === 'mask') return x.keep ? { type: 'share', mask: x, count: y } : null;
@@ -100,7 +121,9 @@ export const divide: Combine = (x, y) => {
 export function divideBySymbol(x: Cell, symbol: string): Cell | null {
   if (x.type !== 'row') return null;
   return rows(x, (bag) =>
-    bag.pooling === 'sum' && bag.run.count === symbol && bag.padding === null ? { ...bag, pooling: 'mean' } : null,
+    bag.pooling === 'sum' && bag.run.count === symbol && bag.padding === null
+      ? { ...bag, pooling: 'mean' }
+      : null,
   );
 }
 
@@ -109,7 +132,8 @@ export function compare(op: string): Combine {
   return (x, y) => {
     if (x.type === 'number' && y.type !== 'number') return compare(MIRRORED[op] ?? op)(y, x);
     if (y.type !== 'number') return null;
-    if (x.type === 'number') return { type: 'number', value: Number(COMPARE[op]?.(x.value, y.value) ?? 0) };
+    if (x.type === 'number')
+      return { type: 'number', value: Number(COMPARE[op]?.(x.value, y.value) ?? 0) };
     if (x.type === 'id') return compareId(op, x, y.value);
     if (x.type === 'mask') return compareMask(op, x, y.value);
     if (x.type === 'count' && op === 'Equal' && y.value === 0) return { type: 'empty', count: x };
@@ -163,7 +187,8 @@ export const both: Combine = (x, y) =>
 
 /** Sign of an id that is never negative. */
 export function signOf(cell: Cell): Cell | null {
-  if (cell.type === 'id' && cell.add === 0 && !cell.clamped) return { type: 'mask', id: cell, padding: 0, keep: true };
+  if (cell.type === 'id' && cell.add === 0 && !cell.clamped)
+    return { type: 'mask', id: cell, padding: 0, keep: true };
   return cell.type === 'mask' ? cell : null;
 }
 
@@ -179,7 +204,8 @@ export function atLeast(cell: Cell, low: number): Cell | null {
 export function choose(test: Cell, x: Cell, y: Cell): Cell | null {
   if (test.type === 'mask') {
     if (x.type === 'row' && y.type === 'number' && y.value === 0) return multiplyRow(x, test);
-    if (y.type === 'row' && x.type === 'number' && x.value === 0) return multiplyRow(y, { ...test, keep: !test.keep });
+    if (y.type === 'row' && x.type === 'number' && x.value === 0)
+      return multiplyRow(y, { ...test, keep: !test.keep });
     if (x.type === 'number' && y.type === 'number') {
       if (x.value === 1 && y.value === 0) return test;
       if (x.value === 0 && y.value === 1) return { ...test, keep: !test.keep };

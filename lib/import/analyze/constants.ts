@@ -1,7 +1,7 @@
 /** Small constants by value: decoding, encoding and broadcasting. */
 import { closeSync, openSync, readSync } from 'node:fs';
 import { GyrfalconError } from '../../errors.js';
-import { OnnxType, type OnnxAttribute, type OnnxNode, type OnnxTensor } from '../onnx/types.js';
+import { type OnnxAttribute, type OnnxNode, type OnnxTensor, OnnxType } from '../onnx/types.js';
 import type { ConstTensor } from './domain.js';
 
 /** Integer constants up to this many elements are known by value; they are index and shape data. */
@@ -19,16 +19,91 @@ interface Codec {
 }
 
 const CODECS: ReadonlyMap<number, Codec> = new Map<number, Codec>([
-  [OnnxType.float, { bytes: 4, integer: false, read: (v, i) => v.getFloat32(i, true), write: (v, i, x) => v.setFloat32(i, x, true) }],
-  [OnnxType.double, { bytes: 8, integer: false, read: (v, i) => v.getFloat64(i, true), write: (v, i, x) => v.setFloat64(i, x, true) }],
-  [OnnxType.int64, { bytes: 8, integer: true, read: (v, i) => Number(v.getBigInt64(i, true)), write: (v, i, x) => v.setBigInt64(i, toInt64(x), true) }],
-  [OnnxType.int32, { bytes: 4, integer: true, read: (v, i) => v.getInt32(i, true), write: (v, i, x) => v.setInt32(i, x, true) }],
-  [OnnxType.int16, { bytes: 2, integer: true, read: (v, i) => v.getInt16(i, true), write: (v, i, x) => v.setInt16(i, x, true) }],
-  [OnnxType.int8, { bytes: 1, integer: true, read: (v, i) => v.getInt8(i), write: (v, i, x) => v.setInt8(i, x) }],
-  [OnnxType.uint8, { bytes: 1, integer: true, read: (v, i) => v.getUint8(i), write: (v, i, x) => v.setUint8(i, x) }],
-  [OnnxType.uint16, { bytes: 2, integer: true, read: (v, i) => v.getUint16(i, true), write: (v, i, x) => v.setUint16(i, x, true) }],
-  [OnnxType.uint32, { bytes: 4, integer: true, read: (v, i) => v.getUint32(i, true), write: (v, i, x) => v.setUint32(i, x, true) }],
-  [OnnxType.bool, { bytes: 1, integer: true, read: (v, i) => (v.getUint8(i) === 0 ? 0 : 1), write: (v, i, x) => v.setUint8(i, x === 0 ? 0 : 1) }],
+  [
+    OnnxType.float,
+    {
+      bytes: 4,
+      integer: false,
+      read: (v, i) => v.getFloat32(i, true),
+      write: (v, i, x) => v.setFloat32(i, x, true),
+    },
+  ],
+  [
+    OnnxType.double,
+    {
+      bytes: 8,
+      integer: false,
+      read: (v, i) => v.getFloat64(i, true),
+      write: (v, i, x) => v.setFloat64(i, x, true),
+    },
+  ],
+  [
+    OnnxType.int64,
+    {
+      bytes: 8,
+      integer: true,
+      read: (v, i) => Number(v.getBigInt64(i, true)),
+      write: (v, i, x) => v.setBigInt64(i, toInt64(x), true),
+    },
+  ],
+  [
+    OnnxType.int32,
+    {
+      bytes: 4,
+      integer: true,
+      read: (v, i) => v.getInt32(i, true),
+      write: (v, i, x) => v.setInt32(i, x, true),
+    },
+  ],
+  [
+    OnnxType.int16,
+    {
+      bytes: 2,
+      integer: true,
+      read: (v, i) => v.getInt16(i, true),
+      write: (v, i, x) => v.setInt16(i, x, true),
+    },
+  ],
+  [
+    OnnxType.int8,
+    { bytes: 1, integer: true, read: (v, i) => v.getInt8(i), write: (v, i, x) => v.setInt8(i, x) },
+  ],
+  [
+    OnnxType.uint8,
+    {
+      bytes: 1,
+      integer: true,
+      read: (v, i) => v.getUint8(i),
+      write: (v, i, x) => v.setUint8(i, x),
+    },
+  ],
+  [
+    OnnxType.uint16,
+    {
+      bytes: 2,
+      integer: true,
+      read: (v, i) => v.getUint16(i, true),
+      write: (v, i, x) => v.setUint16(i, x, true),
+    },
+  ],
+  [
+    OnnxType.uint32,
+    {
+      bytes: 4,
+      integer: true,
+      read: (v, i) => v.getUint32(i, true),
+      write: (v, i, x) => v.setUint32(i, x, true),
+    },
+  ],
+  [
+    OnnxType.bool,
+    {
+      bytes: 1,
+      integer: true,
+      read: (v, i) => (v.getUint8(i) === 0 ? 0 : 1),
+      write: (v, i, x) => v.setUint8(i, x === 0 ? 0 : 1),
+    },
+  ],
 ]);
 
 function toInt64(value: number): bigint {
@@ -54,7 +129,11 @@ export function elementCount(dims: readonly number[]): number {
   return dims.reduce((x, y) => x * y, 1);
 }
 
-export function constTensor(dataType: number, dims: readonly number[], data: readonly number[]): ConstTensor {
+export function constTensor(
+  dataType: number,
+  dims: readonly number[],
+  data: readonly number[],
+): ConstTensor {
   return { dataType, dims, data };
 }
 
@@ -90,7 +169,9 @@ function readBytes(tensor: OnnxTensor, length: number): Uint8Array {
       done += n;
     }
   } catch (cause) {
-    throw new GyrfalconError('IO_ERROR', `expected to read tensor ${JSON.stringify(tensor.name)}`, { cause });
+    throw new GyrfalconError('IO_ERROR', `expected to read tensor ${JSON.stringify(tensor.name)}`, {
+      cause,
+    });
   } finally {
     if (file !== undefined) closeSync(file);
   }
@@ -130,9 +211,11 @@ function fromAttribute(name: string, key: string, attribute: OnnxAttribute): Onn
   const encode = (dataType: number, dims: number[], data: number[]): OnnxTensor | null =>
     encodeTensor(name, { dataType, dims, data });
   if (attribute.type === 'float') return encode(OnnxType.float, [], [attribute.value]);
-  if (attribute.type === 'floats') return encode(OnnxType.float, [attribute.value.length], [...attribute.value]);
+  if (attribute.type === 'floats')
+    return encode(OnnxType.float, [attribute.value.length], [...attribute.value]);
   if (attribute.type === 'int') return encode(OnnxType.int64, [], [Number(attribute.value)]);
-  if (attribute.type === 'ints') return encode(OnnxType.int64, [attribute.value.length], attribute.value.map(Number));
+  if (attribute.type === 'ints')
+    return encode(OnnxType.int64, [attribute.value.length], attribute.value.map(Number));
   return null;
 }
 

@@ -15,7 +15,8 @@ function fits(a: Grid, b: Grid): boolean {
 }
 
 export function contractMatMul(a: Grid | null, b: Grid | null): Grid | null {
-  if (a === null || b === null || !fits(a, b) || a.axes.length < 2 || b.axes.length < 2) return null;
+  if (a === null || b === null || !fits(a, b) || a.axes.length < 2 || b.axes.length < 2)
+    return null;
   const left = reshape(a, [...shapeOf(a), p.ONE]);
   const sizes = shapeOf(b);
   const right = reshape(b, [...sizes.slice(0, -2), p.ONE, ...sizes.slice(-2)]);
@@ -28,8 +29,17 @@ export function contractEinsum(equation: string, grids: readonly (Grid | null)[]
   const [a, b] = grids;
   const [terms = '', given] = equation.replaceAll(' ', '').split('->');
   const [la, lb, ...more] = terms.split(',').map((term) => [...term]);
-  if (a == null || b == null || la === undefined || lb === undefined || more.length > 0 || !fits(a, b)) return null;
-  if (equation.includes('.') || la.length !== a.axes.length || lb.length !== b.axes.length) return null;
+  if (
+    a == null ||
+    b == null ||
+    la === undefined ||
+    lb === undefined ||
+    more.length > 0 ||
+    !fits(a, b)
+  )
+    return null;
+  if (equation.includes('.') || la.length !== a.axes.length || lb.length !== b.axes.length)
+    return null;
   if (new Set(la).size !== la.length || new Set(lb).size !== lb.length) return null;
   const labels = [...new Set([...la, ...lb])];
   const once = labels.filter((label) => la.includes(label) !== lb.includes(label)).sort();
@@ -41,7 +51,12 @@ export function contractEinsum(equation: string, grids: readonly (Grid | null)[]
   const summed = labels.flatMap((label, i) => (out.includes(label) ? [] : [i]));
   const rest = labels.filter((label) => out.includes(label));
   const result = reduce(product, summed, 'sum', false);
-  return result === null ? null : transpose(result, out.map((label) => rest.indexOf(label)));
+  return result === null
+    ? null
+    : transpose(
+        result,
+        out.map((label) => rest.indexOf(label)),
+      );
 }
 
 /** Axes in the order of `labels`, those that the operand lacks of size 1. */
@@ -50,5 +65,8 @@ function spread(grid: Grid, own: readonly string[], labels: readonly string[]): 
   const moved = transpose(grid, order);
   const sizes = shapeOf(moved);
   let next = 0;
-  return reshape(moved, labels.map((label) => (own.includes(label) ? (sizes[next++] as p.Poly) : p.ONE)));
+  return reshape(
+    moved,
+    labels.map((label) => (own.includes(label) ? (sizes[next++] as p.Poly) : p.ONE)),
+  );
 }

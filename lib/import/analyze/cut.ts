@@ -1,12 +1,12 @@
 /** Where the graph is cut: which values become slots, and which nodes stay in the dense graph. */
 import type { OnnxGraph, OnnxNode } from '../onnx/types.js';
 import { bagKey } from './bags.js';
+import { encodeTensor } from './constants.js';
 import { bagsOf, obstacle, symbolOf } from './cuttable.js';
 import type { Bag, Grid, Value } from './domain.js';
 import type { Interpretation } from './interpreter.js';
 import * as p from './poly.js';
 import { isRows } from './values.js';
-import { encodeTensor } from './constants.js';
 
 export interface Cut {
   /** Rows that the dense graph reads, in the order in which it meets them. */
@@ -49,7 +49,11 @@ export function freeNames(graph: OnnxGraph): Set<string> {
   return free;
 }
 
-export function cutGraph(interpretation: Interpretation, outputs: readonly string[], inputs: ReadonlySet<string>): Cut {
+export function cutGraph(
+  interpretation: Interpretation,
+  outputs: readonly string[],
+  inputs: ReadonlySet<string>,
+): Cut {
   const inDense = new Set<string>();
   for (;;) {
     const cut = collect(interpretation, outputs, inputs, inDense);
@@ -86,7 +90,12 @@ function collect(
       used.add(name);
       continue;
     }
-    if (value?.kind === 'grid' && isRows(value) && !inDense.has(name) && obstacle(value.grid) === null) {
+    if (
+      value?.kind === 'grid' &&
+      isRows(value) &&
+      !inDense.has(name) &&
+      obstacle(value.grid) === null
+    ) {
       lookups.push({ name, grid: value.grid, dataType: value.dataType });
       continue;
     }
@@ -120,7 +129,11 @@ export function batchMultiple(size: p.Poly): { factor: number; batch: boolean } 
 }
 
 /** Whether a size is taken from an integer input, which then need not be an input of the dense graph. */
-function readsIds(interpretation: Interpretation, name: string, graphInputs: ReadonlySet<string>): boolean {
+function readsIds(
+  interpretation: Interpretation,
+  name: string,
+  graphInputs: ReadonlySet<string>,
+): boolean {
   const seen = new Set<string>();
   const queue = [name];
   for (let next = queue.pop(); next !== undefined; next = queue.pop()) {
@@ -139,13 +152,21 @@ function readsIds(interpretation: Interpretation, name: string, graphInputs: Rea
 
 /** A single lookup, whatever it is part of. */
 function idKey(bag: Bag, start: number, add: number, symbol: string | null): string {
-  return JSON.stringify([bag.table.name, bag.run.input, start, symbol === null ? 0 : bag.run.step, symbol, add]);
+  return JSON.stringify([
+    bag.table.name,
+    bag.run.input,
+    start,
+    symbol === null ? 0 : bag.run.step,
+    symbol,
+    add,
+  ]);
 }
 
 /** Values that are made of rows which the dense graph reads anyway, one by one: it can pool them itself. */
 function pooledAgain(lookups: readonly LookupValue[]): string[] {
   const single = new Set<string>();
-  const isPlain = (bag: Bag): boolean => bag.pooling === 'none' && bag.padding === null && bag.weights === null;
+  const isPlain = (bag: Bag): boolean =>
+    bag.pooling === 'none' && bag.padding === null && bag.weights === null;
   for (const { grid } of lookups) {
     const symbol = symbolOf(grid);
     for (const bag of bagsOf(grid)) {
@@ -198,16 +219,17 @@ export function placeLookups(
   makeSlot: (value: LookupValue, bags: readonly Bag[]) => Slot,
 ): { slots: Slot[]; placements: Placement[] } {
   const slots: Slot[] = [];
-  const found: Placement[] = [];
-  const order = [...lookups].sort((a, b) => bagsOf(b.grid).length - bagsOf(a.grid).length);
-  const keysOf = new Map<Slot, string[]>();
-  for (const value of order) {
+  const found = new Map<LookupValue, Placement>();
+  const index = new Map<string, Place[]>();
+  const keysOf = new Map<Slot, readonly string[]>();
+  // The largest first: smaller values are then parts of what is there.
+  for (const value of [...lookups].sort((a, b) => bagsOf(b.grid).length - bagsOf(a.grid).length)) {
     const bags = bagsOf(value.grid);
     const symbol = symbolOf(value.grid);
     const keys = bags.map((bag) => `${symbol}:${bagKey(bag)}`);
     const pieces: Piece[] = [];
     for (let at = 0; at < bags.length; ) {
-      const hit = longestMatch(keys, at, slots, keysOf);
+      const hit = longestMatch(keys, at, index, keysOf);
       if (hit !== null) {
         const { slot, from, n } = hit;
         pieces.push({ slot, begin: offsetOf(slot.bags, from), end: offsetOf(slot.bags, from + n) });
@@ -215,33 +237,37 @@ export function placeLookups(
         continue;
       }
       let end = at + 1;
-      while (end < bags.length && longestMatch(keys, end, slots, keysOf) === null) end++;
+      while (end < bags.length && !index.has(keys[end] as string)) end++;
       const slot = makeSlot(value, bags.slice(at, end));
       slots.push(slot);
-      keysOf.set(slot, keys.slice(at, end));
+      const own = keys.slice(at, end);
+      keysOf.set(slot, own);
+      own.forEach((key, from) => index.set(key, [...(index.get(key) ?? []), { slot, from }]));
       pieces.push({ slot, begin: 0, end: slot.width });
       at = end;
     }
-    found.push({ value, pieces });
+    found.set(value, { value, pieces });
   }
-  const placements = lookups.map((value) => found.find((placement) => placement.value === value) as Placement);
-  return { slots, placements };
+  return { slots, placements: lookups.map((value) => found.get(value) as Placement) };
+}
+
+interface Place {
+  readonly slot: Slot;
+  readonly from: number;
 }
 
 function longestMatch(
   keys: readonly string[],
   at: number,
-  slots: readonly Slot[],
+  index: ReadonlyMap<string, readonly Place[]>,
   keysOf: ReadonlyMap<Slot, readonly string[]>,
 ): { slot: Slot; from: number; n: number } | null {
   let best: { slot: Slot; from: number; n: number } | null = null;
-  for (const slot of slots) {
+  for (const { slot, from } of index.get(keys[at] as string) ?? []) {
     const own = keysOf.get(slot) ?? [];
-    for (let from = own.indexOf(keys[at] as string); from >= 0; from = own.indexOf(keys[at] as string, from + 1)) {
-      let n = 1;
-      while (at + n < keys.length && from + n < own.length && own[from + n] === keys[at + n]) n++;
-      if (best === null || n > best.n) best = { slot, from, n };
-    }
+    let n = 1;
+    while (at + n < keys.length && from + n < own.length && own[from + n] === keys[at + n]) n++;
+    if (best === null || n > best.n) best = { slot, from, n };
   }
   return best;
 }

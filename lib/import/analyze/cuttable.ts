@@ -29,7 +29,8 @@ export function symbolOf(grid: Grid): string | null {
 /** Batch first, then what is counted, then the numbers of the rows: how a slot lies in memory. */
 export function canonicalFactors(grid: Grid): Factor[] {
   const factors = grid.axes.flat();
-  const rank = (factor: Factor): number => (factor.kind === 'batch' ? 0 : factor.kind === 'dim' ? 2 : 1);
+  const rank = (factor: Factor): number =>
+    factor.kind === 'batch' ? 0 : factor.kind === 'dim' ? 2 : 1;
   return [...factors].sort((a, b) => rank(a) - rank(b));
 }
 
@@ -41,13 +42,15 @@ export function isCanonical(grid: Grid): boolean {
 /** Null when a bundle can look these rows up, else what stands in the way. */
 export function obstacle(grid: Grid): string | null {
   const factors = grid.axes.flat();
-  const count = (kind: Factor['kind']): number => factors.filter((factor) => factor.kind === kind).length;
+  const count = (kind: Factor['kind']): number =>
+    factors.filter((factor) => factor.kind === kind).length;
   const bags = bagsOf(grid);
   if (bags.length === 0) return 'they are no rows';
   if (count('batch') !== 1) return 'its ids have no batch axis';
   if (count('copy') > 0) return 'its rows are repeated';
   if (count('symbol') > 1) return 'its ids have two free dimensions';
-  if (count('symbol') === 1 && bags.length > 1) return 'rows of several places are mixed along a free dimension';
+  if (count('symbol') === 1 && bags.length > 1)
+    return 'rows of several places are mixed along a free dimension';
   if (count('dim') !== 1) return 'its rows are mixed with other numbers';
   if (grid.axes.length > MAX_RANK) return `its rows have more than ${MAX_RANK} axes`;
   if (!isReachable(grid)) return 'its rows are reordered along a free dimension';
@@ -62,8 +65,10 @@ function bagObstacle({ table, run, padding, share }: Bag): string | null {
   if (table.dim > MAX_DIM) return `its rows are longer than ${MAX_DIM}`;
   if (share !== null) return 'its rows are divided by their count but not added';
   if (run.clamped && padding !== -1) return 'negative ids are raised to 0 without being masked';
-  if (typeof run.count === 'number' && run.count > MAX_COUNT) return `more than ${MAX_COUNT} ids a row`;
-  if (![...run.adds, padding ?? 0].every(Number.isSafeInteger)) return 'ids are moved by a fraction';
+  if (typeof run.count === 'number' && run.count > MAX_COUNT)
+    return `more than ${MAX_COUNT} ids a row`;
+  if (![...run.adds, padding ?? 0].every(Number.isSafeInteger))
+    return 'ids are moved by a fraction';
   if (run.ragged !== null && run.adds.length !== 1) return 'ids are moved unevenly';
   return null;
 }
@@ -89,7 +94,13 @@ export function groupBags(bags: readonly Bag[]): Bag[] {
   let open: Bag[] = [];
   const flush = (): void => {
     const [first] = open;
-    const run = first === undefined ? null : joinRuns(open.map((bag) => bag.run), null);
+    const run =
+      first === undefined
+        ? null
+        : joinRuns(
+            open.map((bag) => bag.run),
+            null,
+          );
     if (first !== undefined && run !== null) {
       const [w0, w1] = [first.weights, open[1]?.weights ?? null];
       const weights = w0 === null || w1 === null ? w0 : { ...w0, step: w1.start - w0.start };
@@ -98,7 +109,12 @@ export function groupBags(bags: readonly Bag[]): Bag[] {
     open = [];
   };
   for (const bag of bags) {
-    if (bag.pooling !== 'none' || bag.run.count !== 1 || bag.run.ragged !== null || bag.run.step !== 0) {
+    if (
+      bag.pooling !== 'none' ||
+      bag.run.count !== 1 ||
+      bag.run.ragged !== null ||
+      bag.run.step !== 0
+    ) {
       flush();
       out.push(bag);
       continue;
@@ -114,7 +130,8 @@ function extendsRun(open: readonly Bag[], bag: Bag): boolean {
   const last = open[open.length - 1] as Bag;
   const before = open[open.length - 2];
   const step = bag.run.start - last.run.start;
-  if (bag.table !== last.table || bag.run.input !== last.run.input || bag.padding !== last.padding) return false;
+  if (bag.table !== last.table || bag.run.input !== last.run.input || bag.padding !== last.padding)
+    return false;
   if (bag.run.clamped !== last.run.clamped || step < 1 || open.length >= MAX_COUNT) return false;
   if (before !== undefined && last.run.start - before.run.start !== step) return false;
   if (bag.weights === null || last.weights === null) return bag.weights === last.weights;

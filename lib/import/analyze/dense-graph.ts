@@ -1,15 +1,24 @@
 /** Writes the dense graph: slots and remaining inputs in, the model's outputs out. */
-import type { Dimensions } from './inputs.js';
-import { OnnxType, type OnnxAttribute, type OnnxGraph, type OnnxModel, type OnnxNode, type OnnxTensor, type OnnxValueInfo } from '../onnx/types.js';
+
+import {
+  type OnnxAttribute,
+  type OnnxGraph,
+  type OnnxModel,
+  type OnnxNode,
+  type OnnxTensor,
+  OnnxType,
+  type OnnxValueInfo,
+} from '../onnx/types.js';
 import { encodeTensor, int64Tensor } from './constants.js';
+import { batchMultiple, type Cut, type Placement, type Slot, usedNames } from './cut.js';
 import { canonicalFactors, isCanonical } from './cuttable.js';
-import { batchMultiple, usedNames, type Cut, type Placement, type Slot } from './cut.js';
 import type { Grid } from './domain.js';
 import { axisSize } from './grid.js';
 import { renameGraph } from './inline-functions.js';
-import { identity, type Interpretation } from './interpreter.js';
-import * as p from './poly.js';
+import type { Dimensions } from './inputs.js';
+import { type Interpretation, identity } from './interpreter.js';
 import type { Poly } from './poly.js';
+import * as p from './poly.js';
 
 export interface DenseInput {
   readonly name: string;
@@ -59,9 +68,8 @@ class Builder {
       if (plan.cut.nodes.has(node)) this.nodes.push(this.renameUses(node));
     }
     const produced = new Set(this.nodes.flatMap((node) => node.outputs));
-    for (const { name } of graph.outputs) {
-      if (!produced.has(name)) this.nodes.push(identity(this.renamed.get(name) ?? name, name));
-    }
+    for (const { name } of graph.outputs)
+      if (!produced.has(name)) this.nodes.push(this.output(name));
     const defined = new Set(this.nodes.flatMap((node) => node.outputs));
     const dense: OnnxGraph = {
       name: graph.name,
@@ -69,9 +77,30 @@ class Builder {
       initializers: this.initializers,
       inputs: this.inputInfos(),
       outputs: graph.outputs.map((info) => ({ ...info })),
-      valueInfo: new Map([...graph.valueInfo].filter(([name, info]) => defined.has(name) && info.dataType !== 0 && !graph.outputs.some((o) => o.name === name))),
+      valueInfo: new Map(
+        [...graph.valueInfo].filter(
+          ([name, info]) =>
+            defined.has(name) && info.dataType !== 0 && !graph.outputs.some((o) => o.name === name),
+        ),
+      ),
     };
     return { ...plan.model, opsets: this.usedOpsets(), graph: dense, functions: [] };
+  }
+
+  /** An output that no node of the dense graph computes: a slot, a constant, a size. */
+  private output(name: string): OnnxNode {
+    const constant = this.initializers.get(name);
+    if (constant === undefined) return identity(this.renamed.get(name) ?? name, name);
+    const held = this.plan.interpretation.names.fresh(`${name}_value`);
+    this.initializers.delete(name);
+    this.initializers.set(held, { ...constant, name: held });
+    this.nodes.forEach((node, i) => {
+      this.nodes[i] = {
+        ...node,
+        inputs: node.inputs.map((input) => (input === name ? held : input)),
+      };
+    });
+    return identity(held, name);
   }
 
   private usedOpsets(): Map<string, number> {
@@ -79,7 +108,8 @@ class Builder {
     const visit = (nodes: readonly OnnxNode[]): void => {
       for (const node of nodes) {
         domains.add(node.domain);
-        for (const attribute of node.attributes.values()) if (attribute.type === 'graph') visit(attribute.value.nodes);
+        for (const attribute of node.attributes.values())
+          if (attribute.type === 'graph') visit(attribute.value.nodes);
       }
     };
     visit(this.nodes);
@@ -91,18 +121,29 @@ class Builder {
     const batch = dimensions.batch ?? 'batch';
     const extent = (size: Poly): number | string | null => p.constant(size) ?? p.asSymbol(size);
     return [
-      ...slots.map((slot) => ({ name: slot.name, dataType: OnnxType.float, dims: [batch, ...slot.shape] })),
+      ...slots.map((slot) => ({
+        name: slot.name,
+        dataType: OnnxType.float,
+        dims: [batch, ...slot.shape],
+      })),
       ...inputs.map(({ name, dataType, dims }) => ({ name, dataType, dims: dims.map(extent) })),
     ];
   }
 
   private renameUses(node: OnnxNode): OnnxNode {
     const inputs = node.inputs.map((name) => this.renamed.get(name) ?? name);
-    const isCaptured = [...usedNames({ ...node, inputs: [] })].some((name) => this.renamed.has(name));
+    const isCaptured = [...usedNames({ ...node, inputs: [] })].some((name) =>
+      this.renamed.has(name),
+    );
     if (!isCaptured) return { ...node, inputs };
     const attributes = new Map<string, OnnxAttribute>();
     for (const [key, attribute] of node.attributes) {
-      attributes.set(key, attribute.type === 'graph' ? { type: 'graph', value: this.renameInside(attribute.value) } : attribute);
+      attributes.set(
+        key,
+        attribute.type === 'graph'
+          ? { type: 'graph', value: this.renameInside(attribute.value) }
+          : attribute,
+      );
     }
     return { ...node, inputs, attributes };
   }
@@ -112,9 +153,21 @@ class Builder {
     return renameGraph(graph, (name) => this.renamed.get(name) ?? name);
   }
 
-  private add(opType: string, inputs: string[], output: string, attributes: [string, OnnxAttribute][] = []): string {
+  private add(
+    opType: string,
+    inputs: string[],
+    output: string,
+    attributes: [string, OnnxAttribute][] = [],
+  ): string {
     const name = this.plan.interpretation.names.fresh(output);
-    this.nodes.push({ name, opType, domain: '', inputs, outputs: [name], attributes: new Map(attributes) });
+    this.nodes.push({
+      name,
+      opType,
+      domain: '',
+      inputs,
+      outputs: [name],
+      attributes: new Map(attributes),
+    });
     return name;
   }
 
@@ -125,7 +178,8 @@ class Builder {
   }
 
   private castInput({ name, dataType, originalType }: DenseInput): void {
-    if (dataType !== originalType) this.renamed.set(name, this.cast(name, originalType, `${name}_ids`));
+    if (dataType !== originalType)
+      this.renamed.set(name, this.cast(name, originalType, `${name}_ids`));
   }
 
   private cast(from: string, to: number, output: string): string {
@@ -144,20 +198,37 @@ class Builder {
     if (value?.kind !== 'ints') return;
     const parts = value.values.map((size) => {
       const multiple = batchMultiple(size);
-      if (multiple === null || !multiple.batch) return this.vector([multiple?.factor ?? 0], `${name}_part`);
+      if (multiple === null || !multiple.batch)
+        return this.vector([multiple?.factor ?? 0], `${name}_part`);
       const batch = this.batchSize();
-      return multiple.factor === 1 ? batch : this.add('Mul', [batch, this.vector([multiple.factor], `${name}_factor`)], `${name}_part`);
+      return multiple.factor === 1
+        ? batch
+        : this.add(
+            'Mul',
+            [batch, this.vector([multiple.factor], `${name}_factor`)],
+            `${name}_part`,
+          );
     });
-    let result = parts.length === 1 ? (parts[0] as string) : this.add('Concat', parts, `${name}_sizes`, [['axis', { type: 'int', value: 0n }]]);
-    if (value.dims.length === 0) result = this.add('Reshape', [result, this.vector([], `${name}_scalar`)], `${name}_scalar`);
-    if (value.dataType !== OnnxType.int64) result = this.cast(result, value.dataType, `${name}_cast`);
+    let result =
+      parts.length === 1
+        ? (parts[0] as string)
+        : this.add('Concat', parts, `${name}_sizes`, [['axis', { type: 'int', value: 0n }]]);
+    if (value.dims.length === 0)
+      result = this.add('Reshape', [result, this.vector([], `${name}_scalar`)], `${name}_scalar`);
+    if (value.dataType !== OnnxType.int64)
+      result = this.cast(result, value.dataType, `${name}_cast`);
     this.renamed.set(name, result);
   }
 
   private batchSize(): string {
     if (this.batchVector === '') {
       const [slot] = this.plan.slots;
-      const source = slot?.name ?? this.plan.inputs.find((input) => p.equal(input.dims[0] ?? p.ONE, this.plan.dimensions.batchSize))?.name ?? '';
+      const source =
+        slot?.name ??
+        this.plan.inputs.find((input) =>
+          p.equal(input.dims[0] ?? p.ONE, this.plan.dimensions.batchSize),
+        )?.name ??
+        '';
       const shape = this.add('Shape', [source], 'batch_shape');
       this.batchVector = this.add('Gather', [shape, this.vector([0], 'batch_axis')], 'batch_size');
     }
@@ -169,11 +240,22 @@ class Builder {
     const { name, grid, dataType } = value;
     const [first] = pieces;
     let result: string;
-    if (pieces.length === 1 && first !== undefined && first.begin === 0 && first.end === first.slot.width) {
-      result = first.slot.owner === name ? first.slot.name : this.shape(first.slot.name, grid, name, shapeText(first.slot));
+    if (
+      pieces.length === 1 &&
+      first !== undefined &&
+      first.begin === 0 &&
+      first.end === first.slot.width
+    ) {
+      result =
+        first.slot.owner === name
+          ? first.slot.name
+          : this.shape(first.slot.name, grid, name, shapeText(first.slot));
     } else {
       const parts = pieces.map((piece) => this.slice(piece.slot, piece.begin, piece.end, name));
-      const joined = parts.length === 1 ? (parts[0] as string) : this.add('Concat', parts, `${name}_parts`, [['axis', { type: 'int', value: 1n }]]);
+      const joined =
+        parts.length === 1
+          ? (parts[0] as string)
+          : this.add('Concat', parts, `${name}_parts`, [['axis', { type: 'int', value: 1n }]]);
       result = this.shape(joined, grid, name, null);
     }
     if (dataType !== OnnxType.float) result = this.cast(result, dataType, `${name}_cast`);
@@ -184,11 +266,28 @@ class Builder {
     let flat = this.flat.get(slot);
     if (flat === undefined) {
       const isFlat = slot.shape.length === 1;
-      flat = isFlat ? slot.name : this.add('Reshape', [slot.name, this.vector(this.sizes([this.plan.dimensions.batchSize, p.poly(slot.width)]), `${slot.name}_rows`)], `${slot.name}_flat`);
+      flat = isFlat
+        ? slot.name
+        : this.add(
+            'Reshape',
+            [
+              slot.name,
+              this.vector(
+                this.sizes([this.plan.dimensions.batchSize, p.poly(slot.width)]),
+                `${slot.name}_rows`,
+              ),
+            ],
+            `${slot.name}_flat`,
+          );
       this.flat.set(slot, flat);
     }
     if (begin === 0 && end === slot.width) return flat;
-    const inputs = [flat, this.vector([begin], `${base}_begin`), this.vector([end], `${base}_end`), this.vector([1], `${base}_axis`)];
+    const inputs = [
+      flat,
+      this.vector([begin], `${base}_begin`),
+      this.vector([end], `${base}_end`),
+      this.vector([1], `${base}_axis`),
+    ];
     return this.add('Slice', inputs, `${base}_slice`);
   }
 
@@ -212,7 +311,8 @@ class Builder {
     }
     if (current === polyText(wanted)) return result;
     const dynamic = wanted.filter((size) => p.constant(size) === null).length;
-    if (dynamic > 1 && grid.axes.every((axis) => axis.length <= 1)) return this.insertAxes(result, grid, base);
+    if (dynamic > 1 && grid.axes.every((axis) => axis.length <= 1))
+      return this.insertAxes(result, grid, base);
     return this.reshape(result, wanted, base);
   }
 
@@ -220,7 +320,9 @@ class Builder {
     const axes = grid.axes.flatMap((axis, i) => (axis.length === 0 ? [i] : []));
     if (axes.length === 0) return from;
     if (this.opset < 13) {
-      return this.add('Unsqueeze', [from], `${base}_axes`, [['axes', { type: 'ints', value: axes.map(BigInt) }]]);
+      return this.add('Unsqueeze', [from], `${base}_axes`, [
+        ['axes', { type: 'ints', value: axes.map(BigInt) }],
+      ]);
     }
     return this.add('Unsqueeze', [from, this.vector(axes, `${base}_new_axes`)], `${base}_axes`);
   }

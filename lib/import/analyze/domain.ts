@@ -110,7 +110,11 @@ export interface Bag {
   readonly pooling: 'sum' | 'mean' | 'none';
   readonly run: Run;
   readonly padding: number | null;
-  readonly weights: { readonly input: string; readonly start: number; readonly step: number } | null;
+  readonly weights: {
+    readonly input: string;
+    readonly start: number;
+    readonly step: number;
+  } | null;
   /** The divisor that each id's row has been divided by already. */
   readonly share: CountCell | null;
 }
@@ -152,11 +156,27 @@ export interface Bounds {
 }
 
 export type Value =
-  | { readonly kind: 'const'; readonly dataType: number; readonly tensor: ConstTensor; readonly matrix: Matrix | null }
+  | {
+      readonly kind: 'const';
+      readonly dataType: number;
+      readonly tensor: ConstTensor;
+      readonly matrix: Matrix | null;
+    }
   | { readonly kind: 'matrix'; readonly dataType: number; readonly matrix: Matrix }
   /** Integers (or their float casts) that are shape arithmetic; rank 0 or 1. */
-  | { readonly kind: 'ints'; readonly dataType: number; readonly dims: readonly number[]; readonly values: readonly Poly[] }
-  | { readonly kind: 'range'; readonly dataType: number; readonly start: Poly; readonly step: Poly; readonly length: Poly }
+  | {
+      readonly kind: 'ints';
+      readonly dataType: number;
+      readonly dims: readonly number[];
+      readonly values: readonly Poly[];
+    }
+  | {
+      readonly kind: 'range';
+      readonly dataType: number;
+      readonly start: Poly;
+      readonly step: Poly;
+      readonly length: Poly;
+    }
   | { readonly kind: 'bounds'; readonly dataType: number; readonly bounds: Bounds }
   | { readonly kind: 'grid'; readonly dataType: number; readonly grid: Grid }
   | LoopValue
@@ -167,18 +187,44 @@ export type LoopValue =
   /** The number of the bag, plus `shift`. */
   | { readonly kind: 'bag-index'; readonly dataType: number; readonly shift: number }
   /** offsets[bag + shift]. */
-  | { readonly kind: 'bound'; readonly dataType: number; readonly bounds: Bounds; readonly shift: number }
+  | {
+      readonly kind: 'bound';
+      readonly dataType: number;
+      readonly bounds: Bounds;
+      readonly shift: number;
+    }
   | Segment
   | PooledSegment
   /** `total` minus the bag's first bound. */
-  | { readonly kind: 'last-length'; readonly dataType: number; readonly total: Poly; readonly bounds: Bounds }
+  | {
+      readonly kind: 'last-length';
+      readonly dataType: number;
+      readonly total: Poly;
+      readonly bounds: Bounds;
+    }
   | LoopTest
   /** The position within all ids, plus `shift`, in a loop over the ids of a bag. */
-  | { readonly kind: 'position'; readonly dataType: number; readonly bounds: Bounds; readonly shift: number }
+  | {
+      readonly kind: 'position';
+      readonly dataType: number;
+      readonly bounds: Bounds;
+      readonly shift: number;
+    }
   /** The id at that position. */
-  | { readonly kind: 'element'; readonly dataType: number; readonly bounds: Bounds; readonly grid: Grid }
+  | {
+      readonly kind: 'element';
+      readonly dataType: number;
+      readonly bounds: Bounds;
+      readonly grid: Grid;
+    }
   /** The positions of a bag seen so far, without padding (`before`), with the present one (`with`), or all (`filtered`). */
-  | { readonly kind: 'kept'; readonly dataType: number; readonly state: 'before' | 'with' | 'step' | 'filtered'; readonly bounds: Bounds | null; readonly padding: Padding | null }
+  | {
+      readonly kind: 'kept';
+      readonly dataType: number;
+      readonly state: 'before' | 'with' | 'step' | 'filtered';
+      readonly bounds: Bounds | null;
+      readonly padding: Padding | null;
+    }
   | { readonly kind: 'kept-count'; readonly dataType: number; readonly padding: Padding }
   /** The rows of the bags seen so far, and with the present one. */
   | { readonly kind: 'sequence'; readonly dataType: number; readonly item: PooledSegment | null }

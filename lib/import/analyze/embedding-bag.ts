@@ -11,10 +11,21 @@ import type { OnnxGraph, OnnxNode } from '../onnx/types.js';
 import { graphAttribute, intAttribute } from './attributes.js';
 import { poolBags } from './bags.js';
 import * as cells from './cells.js';
-import type { Bag, Bounds, Cell, Grid, LoopTest, Padding, PooledSegment, RowCell, Segment, Value } from './domain.js';
+import type {
+  Bag,
+  Bounds,
+  Cell,
+  Grid,
+  LoopTest,
+  Padding,
+  PooledSegment,
+  RowCell,
+  Segment,
+  Value,
+} from './domain.js';
 import { alongAxis, axisSize, makeGrid, reshape, shapeOf } from './grid.js';
-import * as p from './poly.js';
 import type { Poly } from './poly.js';
+import * as p from './poly.js';
 import { reduceAxes } from './shapes.js';
 import { gridValue, INT64, scalarOf, toInts } from './values.js';
 import { asBounds, wholeInput } from './views.js';
@@ -22,18 +33,31 @@ import { asBounds, wholeInput } from './views.js';
 type Inputs = readonly (Value | null)[];
 export type Environment = (name: string) => Value | null;
 /** Evaluates a subgraph's outputs in an environment. */
-export type EvaluateGraph = (graph: OnnxGraph, outer: Environment, inputs: readonly (Value | null)[]) => (Value | null)[];
+export type EvaluateGraph = (
+  graph: OnnxGraph,
+  outer: Environment,
+  inputs: readonly (Value | null)[],
+) => (Value | null)[];
 
 const BAG: Value = { kind: 'bag-index', dataType: INT64, shift: 0 };
 
 function test(name: LoopTest['test'], more: Partial<LoopTest> = {}): Value {
-  return { kind: 'test', dataType: 9, test: name, bags: null, bounds: null, padding: null, ...more };
+  return {
+    kind: 'test',
+    dataType: 9,
+    test: name,
+    bags: null,
+    bounds: null,
+    padding: null,
+    ...more,
+  };
 }
 
 function sameBounds(a: Bounds | null, b: Bounds | null): boolean {
   if (a === null || b === null) return false;
   if (a.complete !== b.complete || !p.equal(a.length, b.length)) return false;
-  if (a.source.kind === 'range') return b.source.kind === 'range' && a.source.step === b.source.step;
+  if (a.source.kind === 'range')
+    return b.source.kind === 'range' && a.source.step === b.source.step;
   return b.source.kind === 'input' && a.source.name === b.source.name;
 }
 
@@ -59,9 +83,15 @@ export function evaluateLoop(
   if (body === null) return null;
   const [trip, condition, ...initial] = inputs;
   const isInner = initial.some((value) => value?.kind === 'bound');
-  const states = initial.map((value, i) => initialState(value ?? null, isInner, node.inputs[i + 2] ?? ''));
+  const states = initial.map((value, i) =>
+    initialState(value ?? null, isInner, node.inputs[i + 2] ?? ''),
+  );
   if (states.includes(null)) return null;
-  const results = evaluate(body, outer, [initial.length === 0 ? BAG : null, condition ?? null, ...states]);
+  const results = evaluate(body, outer, [
+    initial.length === 0 ? BAG : null,
+    condition ?? null,
+    ...states,
+  ]);
   if (isInner) return innerLoop(results, states);
   if (initial.length === 0) return scanLoop(trip ?? null, results, batchSize);
   return sequenceLoop(trip ?? null, results, states, batchSize);
@@ -79,9 +109,14 @@ function initialState(value: Value | null, isInner: boolean, name: string): Valu
   return !isInner && scalarOf(value) === 0 ? BAG : null;
 }
 
-function scanLoop(trip: Value | null, results: readonly (Value | null)[], batchSize: Poly): readonly (Value | null)[] | null {
+function scanLoop(
+  trip: Value | null,
+  results: readonly (Value | null)[],
+  batchSize: Poly,
+): readonly (Value | null)[] | null {
   const [go, row] = results;
-  if (results.length !== 2 || row?.kind !== 'pooled' || row.keep || scalarOf(go ?? null) !== 1) return null;
+  if (results.length !== 2 || row?.kind !== 'pooled' || row.keep || scalarOf(go ?? null) !== 1)
+    return null;
   const count = toInts(trip)?.values[0];
   if (count === undefined || !p.equal(count, bagCount(row.segment.bounds))) return null;
   return [finish(row, batchSize)];
@@ -94,7 +129,8 @@ function sequenceLoop(
   batchSize: Poly,
 ): readonly (Value | null)[] | null {
   const [go, ...next] = results;
-  if (trip !== null || go?.kind !== 'test' || go.test !== 'more-bags' || go.bags === null) return null;
+  if (trip !== null || go?.kind !== 'test' || go.test !== 'more-bags' || go.bags === null)
+    return null;
   const outputs: (Value | null)[] = [];
   for (const [i, state] of states.entries()) {
     const value = next[i];
@@ -112,7 +148,10 @@ function sequenceLoop(
 }
 
 /** The loop of the padded form: which positions of the bag are not padding. */
-function innerLoop(results: readonly (Value | null)[], states: readonly (Value | null)[]): readonly (Value | null)[] | null {
+function innerLoop(
+  results: readonly (Value | null)[],
+  states: readonly (Value | null)[],
+): readonly (Value | null)[] | null {
   const [go, ...next] = results;
   if (go?.kind !== 'test' || go.test !== 'more-ids' || next.length !== states.length) return null;
   return states.map((state, i) => {
@@ -130,7 +169,10 @@ function finish(row: PooledSegment, batchSize: Poly): Value | null {
   const grid = segment.padding === null ? segment.grid : padRows(segment.grid, segment.padding);
   if (grid === null || grid.axes.length !== 2) return null;
   const { source } = segment.bounds;
-  const pooled = source.kind === 'range' ? poolFixed(grid, source.step, bagCount(segment.bounds), mode) : poolRagged(grid, segment.bounds, mode, batchSize);
+  const pooled =
+    source.kind === 'range'
+      ? poolFixed(grid, source.step, bagCount(segment.bounds), mode)
+      : poolRagged(grid, segment.bounds, mode, batchSize);
   return gridValue(pooled, row.dataType);
 }
 
@@ -155,7 +197,11 @@ function poolFixed(grid: Grid, n: number, bags: Poly, mode: 'sum' | 'mean'): Gri
     const parts: Bag[] = [];
     for (const [i] of (group[0] as RowCell).parts.entries()) {
       // A padded mean divides by what is left: pooled as a sum first, since a plain mean would not.
-      const bag = poolBags(group.map((cell) => (cell as RowCell).parts[i] as Bag), 'sum', null);
+      const bag = poolBags(
+        group.map((cell) => (cell as RowCell).parts[i] as Bag),
+        'sum',
+        null,
+      );
       if (bag === null) return null;
       parts.push(bag.pooling === 'sum' ? { ...bag, pooling: mode } : bag);
     }
@@ -166,25 +212,43 @@ function poolFixed(grid: Grid, n: number, bags: Poly, mode: 'sum' | 'mean'): Gri
 }
 
 /** Offsets from an input: ragged bags. */
-function poolRagged(grid: Grid, bounds: Bounds, mode: 'sum' | 'mean', batchSize: Poly): Grid | null {
+function poolRagged(
+  grid: Grid,
+  bounds: Bounds,
+  mode: 'sum' | 'mean',
+  batchSize: Poly,
+): Grid | null {
   const { source } = bounds;
   if (source.kind !== 'input') return null;
   const parts = (grid.cells[0] as RowCell).parts.map((first, i): Bag | null => {
     const own = grid.cells.map((cell) => (cell as RowCell).parts[i] as Bag);
     const whole = own.every((bag, at) => follows(bag, first, at)) && first.run.start === 0;
     if (!whole || first.run.adds.length !== 1) return null;
-    const run = { ...first.run, count: 1, step: 1, ragged: { offsets: source.name, complete: bounds.complete } };
+    const run = {
+      ...first.run,
+      count: 1,
+      step: 1,
+      ragged: { offsets: source.name, complete: bounds.complete },
+    };
     return { ...first, run, pooling: mode };
   });
   if (parts.includes(null) || !ownAxis(grid)) return null;
   const vector = grid.axes[1] ?? [];
-  return makeGrid([[{ kind: 'batch', size: batchSize }], vector], [{ type: 'row', parts: parts as Bag[] }]);
+  return makeGrid(
+    [[{ kind: 'batch', size: batchSize }], vector],
+    [{ type: 'row', parts: parts as Bag[] }],
+  );
 }
 
 /** Whether axis 0 runs through one input and nothing else. */
 function ownAxis(grid: Grid): boolean {
   const axis = grid.axes[0] ?? [];
-  return axis.length <= 1 && axis.every((factor) => factor.kind === 'batch' || factor.kind === 'symbol' || factor.kind === 'fixed');
+  return (
+    axis.length <= 1 &&
+    axis.every(
+      (factor) => factor.kind === 'batch' || factor.kind === 'symbol' || factor.kind === 'fixed',
+    )
+  );
 }
 
 function follows(bag: Bag, first: Bag, at: number): boolean {
@@ -213,7 +277,11 @@ export function evaluateLoopValues(
   return result === null ? null : [result];
 }
 
-function evaluateOne(node: OnnxNode, inputs: Inputs, evaluatePlain: (node: OnnxNode, inputs: Inputs) => readonly (Value | null)[] | null): Value | null {
+function evaluateOne(
+  node: OnnxNode,
+  inputs: Inputs,
+  evaluatePlain: (node: OnnxNode, inputs: Inputs) => readonly (Value | null)[] | null,
+): Value | null {
   const [a, b] = inputs;
   switch (node.opType) {
     case 'Identity':
@@ -221,9 +289,18 @@ function evaluateOne(node: OnnxNode, inputs: Inputs, evaluatePlain: (node: OnnxN
     case 'SequenceEmpty':
       return { kind: 'sequence', dataType: 0, item: null };
     case 'ConcatFromSequence':
-      return a?.kind === 'sequence-of' && intAttribute(node, 'axis', 0) === 0 && intAttribute(node, 'new_axis', 0) === 0 ? a.item : null;
+      return a?.kind === 'sequence-of' &&
+        intAttribute(node, 'axis', 0) === 0 &&
+        intAttribute(node, 'new_axis', 0) === 0
+        ? a.item
+        : null;
     case 'SequenceInsert':
-      return a?.kind === 'sequence' && a.item === null && b?.kind === 'pooled' && inputs.length === 2 ? { ...a, item: b } : null;
+      return a?.kind === 'sequence' &&
+        a.item === null &&
+        b?.kind === 'pooled' &&
+        inputs.length === 2
+        ? { ...a, item: b }
+        : null;
     case 'Reshape':
     case 'Squeeze':
     case 'Unsqueeze':
@@ -232,7 +309,14 @@ function evaluateOne(node: OnnxNode, inputs: Inputs, evaluatePlain: (node: OnnxN
       if (a?.kind === 'segment') return throughSegments(node, inputs, evaluatePlain);
       if (a?.kind === 'pooled') return node.opType === 'Cast' ? a : null;
       if (a !== null && a !== undefined && isPlace(a)) return a;
-      if (node.opType === 'CastLike' && a?.kind === 'const' && b !== null && b !== undefined && isPlace(b)) return a;
+      if (
+        node.opType === 'CastLike' &&
+        a?.kind === 'const' &&
+        b !== null &&
+        b !== undefined &&
+        isPlace(b)
+      )
+        return a;
       return null;
     case 'Add':
     case 'Sub':
@@ -254,13 +338,18 @@ function evaluateOne(node: OnnxNode, inputs: Inputs, evaluatePlain: (node: OnnxN
     case 'Less':
       return compareLess(a ?? null, b ?? null);
     case 'Greater':
-      return a?.kind === 'last-length' && scalarOf(b ?? null) === 0 ? test('last-not-empty', { bounds: a.bounds }) : null;
+      return a?.kind === 'last-length' && scalarOf(b ?? null) === 0
+        ? test('last-not-empty', { bounds: a.bounds })
+        : null;
     case 'Not':
       return a?.kind === 'test' && a.test === 'padding' ? { ...a, test: 'not-padding' } : null;
     case 'Mul':
       return throughSegments(node, inputs, evaluatePlain);
     case 'Div':
-      return a?.kind === 'pooled' && a.mode === 'sum' && b?.kind === 'last-length' && coversAll(a, b.total)
+      return a?.kind === 'pooled' &&
+        a.mode === 'sum' &&
+        b?.kind === 'last-length' &&
+        coversAll(a, b.total)
         ? { ...a, mode: 'last-mean' }
         : null;
     case 'ReduceSum':
@@ -274,7 +363,15 @@ function evaluateOne(node: OnnxNode, inputs: Inputs, evaluatePlain: (node: OnnxN
 
 /** Numbers and shapes of one element: views of them change nothing. */
 function isPlace(value: Value): boolean {
-  return ['bag-index', 'bound', 'position', 'element', 'last-length', 'kept-count', 'test'].includes(value.kind);
+  return [
+    'bag-index',
+    'bound',
+    'position',
+    'element',
+    'last-length',
+    'kept-count',
+    'test',
+  ].includes(value.kind);
 }
 
 function coversAll(row: PooledSegment, total: Poly): boolean {
@@ -292,23 +389,51 @@ function move(sign: number, a: Value | null, b: Value | null): Value | null {
   }
   const total = toInts(a);
   if (sign < 0 && b?.kind === 'bound' && b.shift === 0 && total?.values.length === 1) {
-    return { kind: 'last-length', dataType: b.dataType, total: total.values[0] as Poly, bounds: b.bounds };
+    return {
+      kind: 'last-length',
+      dataType: b.dataType,
+      total: total.values[0] as Poly,
+      bounds: b.bounds,
+    };
   }
   return null;
 }
 
-function gather(node: OnnxNode, inputs: Inputs, evaluatePlain: (node: OnnxNode, inputs: Inputs) => readonly (Value | null)[] | null): Value | null {
+function gather(
+  node: OnnxNode,
+  inputs: Inputs,
+  evaluatePlain: (node: OnnxNode, inputs: Inputs) => readonly (Value | null)[] | null,
+): Value | null {
   const [data, index] = inputs;
   if (intAttribute(node, 'axis', 0) !== 0) return null;
   if (index?.kind === 'bag-index') {
     const bounds = asBounds(data ?? null);
-    return bounds === null ? null : { kind: 'bound', dataType: data?.dataType ?? 0, bounds, shift: bounds.shift + index.shift };
+    return bounds === null
+      ? null
+      : { kind: 'bound', dataType: data?.dataType ?? 0, bounds, shift: bounds.shift + index.shift };
   }
-  if (index?.kind === 'position' && index.shift === 0 && data?.kind === 'grid' && wholeRows(data.grid)) {
+  if (
+    index?.kind === 'position' &&
+    index.shift === 0 &&
+    data?.kind === 'grid' &&
+    wholeRows(data.grid)
+  ) {
     return { kind: 'element', dataType: data.dataType, bounds: index.bounds, grid: data.grid };
   }
-  if (index?.kind === 'kept' && index.state === 'filtered' && index.bounds !== null && data?.kind === 'grid') {
-    return { kind: 'segment', dataType: data.dataType, grid: data.grid, bounds: index.bounds, padding: index.padding, toEnd: false };
+  if (
+    index?.kind === 'kept' &&
+    index.state === 'filtered' &&
+    index.bounds !== null &&
+    data?.kind === 'grid'
+  ) {
+    return {
+      kind: 'segment',
+      dataType: data.dataType,
+      grid: data.grid,
+      bounds: index.bounds,
+      padding: index.padding,
+      toEnd: false,
+    };
   }
   return index?.kind === 'segment' ? throughSegments(node, inputs, evaluatePlain) : null;
 }
@@ -319,45 +444,79 @@ function wholeRows(grid: Grid): boolean {
 
 function slice(node: OnnxNode, inputs: Inputs): Value | null {
   const [data, start, end] = inputs;
-  const consts = inputs.map((value, i) => (i >= 3 && value?.kind === 'const' ? value.tensor : null));
+  const consts = inputs.map((value, i) =>
+    i >= 3 && value?.kind === 'const' ? value.tensor : null,
+  );
   const axes = consts[3]?.data ?? [0];
   const steps = consts[4]?.data ?? [1];
   const given = (at: number): boolean => (node.inputs[at] ?? '') === '' || consts[at] !== null;
   if (!given(3) || !given(4) || axes.length !== 1 || axes[0] !== 0 || steps[0] !== 1) return null;
   if (start?.kind === 'bag-index' && end?.kind === 'bag-index' && end.shift === start.shift + 1) {
     const bounds = asBounds(data ?? null);
-    return bounds === null ? null : { kind: 'bound', dataType: data?.dataType ?? 0, bounds, shift: bounds.shift + start.shift };
+    return bounds === null
+      ? null
+      : { kind: 'bound', dataType: data?.dataType ?? 0, bounds, shift: bounds.shift + start.shift };
   }
   if (start?.kind !== 'bound' || start.shift !== 0 || data?.kind !== 'grid') return null;
-  const segment = { kind: 'segment', dataType: data.dataType, grid: data.grid, bounds: start.bounds, padding: null } as const;
-  if (end?.kind === 'bound' && end.shift === 1 && sameBounds(start.bounds, end.bounds)) return { ...segment, toEnd: false };
+  const segment = {
+    kind: 'segment',
+    dataType: data.dataType,
+    grid: data.grid,
+    bounds: start.bounds,
+    padding: null,
+  } as const;
+  if (end?.kind === 'bound' && end.shift === 1 && sameBounds(start.bounds, end.bounds))
+    return { ...segment, toEnd: false };
   const total = toInts(end ?? null)?.values;
   const rows = axisSize(data.grid.axes[0] ?? []);
-  return total?.length === 1 && p.equal(total[0] as Poly, rows) ? { ...segment, toEnd: true } : null;
+  return total?.length === 1 && p.equal(total[0] as Poly, rows)
+    ? { ...segment, toEnd: true }
+    : null;
 }
 
 /** An operator that treats every row alike, on segments as on the whole. */
-function throughSegments(node: OnnxNode, inputs: Inputs, evaluatePlain: (node: OnnxNode, inputs: Inputs) => readonly (Value | null)[] | null): Value | null {
+function throughSegments(
+  node: OnnxNode,
+  inputs: Inputs,
+  evaluatePlain: (node: OnnxNode, inputs: Inputs) => readonly (Value | null)[] | null,
+): Value | null {
   const segments = inputs.filter((value): value is Segment => value?.kind === 'segment');
   const [first] = segments;
-  if (first === undefined || segments.some((s) => s.toEnd || !sameBounds(s.bounds, first.bounds) || !samePadding(s.padding, first.padding))) {
+  if (
+    first === undefined ||
+    segments.some(
+      (s) =>
+        s.toEnd || !sameBounds(s.bounds, first.bounds) || !samePadding(s.padding, first.padding),
+    )
+  ) {
     return null;
   }
-  const whole = inputs.map((value) => (value?.kind === 'segment' ? gridValue(value.grid, value.dataType) : value));
+  const whole = inputs.map((value) =>
+    value?.kind === 'segment' ? gridValue(value.grid, value.dataType) : value,
+  );
   const result = evaluatePlain(node, whole)?.[0];
   if (result?.kind !== 'grid') return null;
   const [before, after] = [first.grid.axes[0], result.grid.axes[0]];
-  if (before === undefined || after === undefined || !p.equal(axisSize(before), axisSize(after))) return null;
+  if (before === undefined || after === undefined || !p.equal(axisSize(before), axisSize(after)))
+    return null;
   return { ...first, dataType: result.dataType, grid: result.grid };
 }
 
 function compareEqual(a: Value | null, b: Value | null): Value | null {
-  if (a?.kind === 'bound' && b?.kind === 'bound' && a.shift === 0 && b.shift === 1 && sameBounds(a.bounds, b.bounds)) {
+  if (
+    a?.kind === 'bound' &&
+    b?.kind === 'bound' &&
+    a.shift === 0 &&
+    b.shift === 1 &&
+    sameBounds(a.bounds, b.bounds)
+  ) {
     return test('bag-empty', { bounds: a.bounds });
   }
-  if (a?.kind === 'kept-count' && scalarOf(b) === 0) return test('bag-empty', { padding: a.padding });
+  if (a?.kind === 'kept-count' && scalarOf(b) === 0)
+    return test('bag-empty', { padding: a.padding });
   const number = scalarOf(b);
-  if (a?.kind === 'element' && number !== null) return test('padding', { padding: { id: number, grid: a.grid } });
+  if (a?.kind === 'element' && number !== null)
+    return test('padding', { padding: { id: number, grid: a.grid } });
   const last = toInts(b)?.values;
   if (a?.kind === 'bag-index' && a.shift === 0 && last?.length === 1) {
     return test('last-bag', { bags: p.add(last[0] as Poly, p.ONE) });
@@ -367,16 +526,28 @@ function compareEqual(a: Value | null, b: Value | null): Value | null {
 
 function compareLess(a: Value | null, b: Value | null): Value | null {
   if (a?.kind === 'element' && scalarOf(b) === 0) return test('negative-id');
-  if (a?.kind === 'bound' && b?.kind === 'bound' && a.shift === 0 && b.shift === 1) return test('bag-not-empty', { bounds: a.bounds });
-  if (a?.kind === 'position' && a.shift === 1 && b?.kind === 'bound' && b.shift === 1 && sameBounds(a.bounds, b.bounds)) {
+  if (a?.kind === 'bound' && b?.kind === 'bound' && a.shift === 0 && b.shift === 1)
+    return test('bag-not-empty', { bounds: a.bounds });
+  if (
+    a?.kind === 'position' &&
+    a.shift === 1 &&
+    b?.kind === 'bound' &&
+    b.shift === 1 &&
+    sameBounds(a.bounds, b.bounds)
+  ) {
     return test('more-ids', { bounds: a.bounds });
   }
   const bags = toInts(b)?.values;
-  if (a?.kind === 'bag-index' && a.shift === 1 && bags?.length === 1) return test('more-bags', { bags: bags[0] as Poly });
+  if (a?.kind === 'bag-index' && a.shift === 1 && bags?.length === 1)
+    return test('more-bags', { bags: bags[0] as Poly });
   return null;
 }
 
-const MODES: Readonly<Record<string, PooledSegment['mode']>> = { ReduceSum: 'sum', ReduceMean: 'mean', ReduceMax: 'max' };
+const MODES: Readonly<Record<string, PooledSegment['mode']>> = {
+  ReduceSum: 'sum',
+  ReduceMean: 'mean',
+  ReduceMax: 'max',
+};
 
 function pool(node: OnnxNode, inputs: Inputs): Value | null {
   const [data] = inputs;
@@ -393,26 +564,46 @@ function pool(node: OnnxNode, inputs: Inputs): Value | null {
 }
 
 /** What an If on a test of the loop gives, from what its branches give; null when that is not known. */
-export function chooseBranch(condition: LoopTest, yes: Value | null, no: Value | null): Value | null {
+export function chooseBranch(
+  condition: LoopTest,
+  yes: Value | null,
+  no: Value | null,
+): Value | null {
   switch (condition.test) {
     case 'bag-empty':
       return scalarOf(yes) === 0 && no?.kind === 'pooled' ? no : null;
     case 'last-bag': {
       if (yes?.kind === 'segment' && no?.kind === 'segment') {
-        const alike = yes.toEnd && !no.toEnd && sameBounds(yes.bounds, no.bounds) && yes.grid === no.grid;
-        return alike && condition.bags !== null && p.equal(condition.bags, bagCount(no.bounds)) ? no : null;
+        const alike =
+          yes.toEnd && !no.toEnd && sameBounds(yes.bounds, no.bounds) && yes.grid === no.grid;
+        return alike && condition.bags !== null && p.equal(condition.bags, bagCount(no.bounds))
+          ? no
+          : null;
       }
       if (yes?.kind !== 'pooled' || no?.kind !== 'pooled' || condition.bags === null) return null;
-      const same = sameBounds(yes.segment.bounds, no.segment.bounds) && p.equal(condition.bags, bagCount(no.segment.bounds));
+      const same =
+        sameBounds(yes.segment.bounds, no.segment.bounds) &&
+        p.equal(condition.bags, bagCount(no.segment.bounds));
       const alike = yes.mode === no.mode || (yes.mode === 'last-mean' && no.mode === 'mean');
       return same && alike && yes.keep === no.keep ? no : null;
     }
     case 'last-not-empty':
-      return yes?.kind === 'pooled' && yes.mode === 'last-mean' && no?.kind === 'pooled' && no.mode === 'sum' ? yes : null;
+      return yes?.kind === 'pooled' &&
+        yes.mode === 'last-mean' &&
+        no?.kind === 'pooled' &&
+        no.mode === 'sum'
+        ? yes
+        : null;
     case 'negative-id':
       return yes?.kind === 'element' && no?.kind === 'element' ? no : null;
     case 'not-padding':
-      if (yes?.kind !== 'kept' || yes.state !== 'with' || no?.kind !== 'kept' || no.state !== 'before') return null;
+      if (
+        yes?.kind !== 'kept' ||
+        yes.state !== 'with' ||
+        no?.kind !== 'kept' ||
+        no.state !== 'before'
+      )
+        return null;
       return { ...yes, state: 'step', padding: condition.padding };
     default:
       return null;

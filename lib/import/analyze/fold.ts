@@ -1,7 +1,14 @@
 /** Evaluates operators on small constants: those that appear in index, mask and shape arithmetic. */
-import { OnnxType, type OnnxNode } from '../onnx/types.js';
+import { type OnnxNode, OnnxType } from '../onnx/types.js';
 import { intAttribute, intsAttribute } from './attributes.js';
-import { castNumber, constTensor, decodeTensor, elementCount, isFloat, MAX_INTEGERS } from './constants.js';
+import {
+  castNumber,
+  constTensor,
+  decodeTensor,
+  elementCount,
+  isFloat,
+  MAX_INTEGERS,
+} from './constants.js';
 import type { ConstTensor } from './domain.js';
 
 type Inputs = readonly (ConstTensor | null)[];
@@ -99,7 +106,8 @@ export function axesOf(node: OnnxNode, inputs: Inputs, at: number): number[] | n
 
 /** Start, step and count along an axis of `size` elements by the rules of Slice. */
 export function sliceRange(start: number, end: number, step: number, size: number): number[] {
-  const clamp = (value: number, low: number, high: number): number => Math.min(Math.max(value, low), high);
+  const clamp = (value: number, low: number, high: number): number =>
+    Math.min(Math.max(value, low), high);
   const from = start < 0 ? start + size : start;
   const to = end < 0 ? end + size : end;
   const out: number[] = [];
@@ -133,7 +141,12 @@ export function sliceArguments(
   return out;
 }
 
-function gatherAlong(data: ConstTensor, axis: number, indices: readonly number[], dims: readonly number[]): ConstTensor | null {
+function gatherAlong(
+  data: ConstTensor,
+  axis: number,
+  indices: readonly number[],
+  dims: readonly number[],
+): ConstTensor | null {
   const size = data.dims[axis] as number;
   const inner = elementCount(data.dims.slice(axis + 1));
   const outer = elementCount(data.dims.slice(0, axis));
@@ -147,11 +160,19 @@ function gatherAlong(data: ConstTensor, axis: number, indices: readonly number[]
       for (let i = 0; i < inner; i++) out.push(data.data[from + i] as number);
     }
   }
-  return constTensor(data.dataType, [...data.dims.slice(0, axis), ...dims, ...data.dims.slice(axis + 1)], out);
+  return constTensor(
+    data.dataType,
+    [...data.dims.slice(0, axis), ...dims, ...data.dims.slice(axis + 1)],
+    out,
+  );
 }
 
 /** Dimensions of a Reshape with 0 and -1 resolved. */
-export function reshapeDims(old: readonly number[], target: readonly number[], allowZero: boolean): number[] | null {
+export function reshapeDims(
+  old: readonly number[],
+  target: readonly number[],
+  allowZero: boolean,
+): number[] | null {
   const dims = target.map((size, i) => (size === 0 && !allowZero ? (old[i] ?? -2) : size));
   const total = elementCount(old);
   const at = dims.indexOf(-1);
@@ -159,7 +180,9 @@ export function reshapeDims(old: readonly number[], target: readonly number[], a
     const known = elementCount(dims.filter((_, i) => i !== at));
     dims[at] = known === 0 ? 0 : total / known;
   }
-  return dims.every((size) => Number.isInteger(size) && size >= 0) && elementCount(dims) === total ? dims : null;
+  return dims.every((size) => Number.isInteger(size) && size >= 0) && elementCount(dims) === total
+    ? dims
+    : null;
 }
 
 function transposeTensor(data: ConstTensor, order: readonly number[]): ConstTensor {
@@ -167,9 +190,15 @@ function transposeTensor(data: ConstTensor, order: readonly number[]): ConstTens
   let offsets = [0];
   for (const axis of order) {
     const size = data.dims[axis] as number;
-    offsets = offsets.flatMap((at) => Array.from({ length: size }, (_, n) => at + n * (own[axis] as number)));
+    offsets = offsets.flatMap((at) =>
+      Array.from({ length: size }, (_, n) => at + n * (own[axis] as number)),
+    );
   }
-  return constTensor(data.dataType, order.map((axis) => data.dims[axis] as number), offsets.map((at) => data.data[at] as number));
+  return constTensor(
+    data.dataType,
+    order.map((axis) => data.dims[axis] as number),
+    offsets.map((at) => data.data[at] as number),
+  );
 }
 
 /** Null when the operator or its operands are not followed. All given inputs must be constants. */
@@ -195,7 +224,11 @@ function splitTensor(node: OnnxNode, inputs: Inputs): (ConstTensor | null)[] | n
 }
 
 /** How long the parts of a Split are; null when they do not add up. */
-export function splitSizes(node: OnnxNode, given: readonly number[] | null, size: number): number[] | null {
+export function splitSizes(
+  node: OnnxNode,
+  given: readonly number[] | null,
+  size: number,
+): number[] | null {
   const listed = intsAttribute(node, 'split') ?? given;
   if (listed !== null) return listed.reduce((x, y) => x + y, 0) === size ? [...listed] : null;
   const n = node.outputs.length;
@@ -218,11 +251,21 @@ function foldOne(node: OnnxNode, inputs: Inputs): ConstTensor | null {
     const right = broadcastTo(b, dims);
     const left = broadcastTo(a, dims);
     if (compare !== undefined) {
-      return constTensor(OnnxType.bool, dims, left.map((x, i) => (compare(x, right[i] as number) ? 1 : 0)));
+      return constTensor(
+        OnnxType.bool,
+        dims,
+        left.map((x, i) => (compare(x, right[i] as number) ? 1 : 0)),
+      );
     }
     const integer = !isFloat(a.dataType);
     if (integer && (opType === 'Div' || opType === 'Mod') && right.includes(0)) return null;
-    return checked(a.dataType, dims, left.map((x, i) => (binary as (x: number, y: number, n: boolean) => number)(x, right[i] as number, integer)));
+    return checked(
+      a.dataType,
+      dims,
+      left.map((x, i) =>
+        (binary as (x: number, y: number, n: boolean) => number)(x, right[i] as number, integer),
+      ),
+    );
   }
   const unary = UNARY[opType];
   if (unary !== undefined) return checked(a.dataType, a.dims, a.data.map(unary));
@@ -235,7 +278,9 @@ function foldOne(node: OnnxNode, inputs: Inputs): ConstTensor | null {
     case 'CastLike': {
       const to = opType === 'Cast' ? intAttribute(node, 'to', 0) : (b?.dataType ?? 0);
       const data = a.data.map((value) => castNumber(value, a.dataType, to));
-      return data.some((value) => value === null) ? null : constTensor(to, a.dims, data as number[]);
+      return data.some((value) => value === null)
+        ? null
+        : constTensor(to, a.dims, data as number[]);
     }
     case 'Shape': {
       const begin = intAttribute(node, 'start', 0);
@@ -273,17 +318,24 @@ function foldOne(node: OnnxNode, inputs: Inputs): ConstTensor | null {
       const axes = axesOf(node, inputs, 1);
       if (axes === undefined) return null;
       const drop = axes?.map((axis) => normaliseAxis(axis, a.dims.length));
-      const dims = a.dims.filter((size, i) => (drop === undefined ? size !== 1 : !drop.includes(i)));
+      const dims = a.dims.filter((size, i) =>
+        drop === undefined ? size !== 1 : !drop.includes(i),
+      );
       return elementCount(dims) === a.data.length ? constTensor(a.dataType, dims, a.data) : null;
     }
     case 'Reshape': {
-      const dims = b == null ? null : reshapeDims(a.dims, b.data, intAttribute(node, 'allowzero', 0) === 1);
+      const dims =
+        b == null ? null : reshapeDims(a.dims, b.data, intAttribute(node, 'allowzero', 0) === 1);
       return dims === null ? null : constTensor(a.dataType, dims, a.data);
     }
     case 'Flatten': {
       const axis = intAttribute(node, 'axis', 1);
       const at = axis < 0 ? axis + a.dims.length : axis;
-      return constTensor(a.dataType, [elementCount(a.dims.slice(0, at)), elementCount(a.dims.slice(at))], a.data);
+      return constTensor(
+        a.dataType,
+        [elementCount(a.dims.slice(0, at)), elementCount(a.dims.slice(at))],
+        a.data,
+      );
     }
     case 'Transpose': {
       const order = intsAttribute(node, 'perm') ?? a.dims.map((_, i) => a.dims.length - 1 - i);
@@ -295,17 +347,26 @@ function foldOne(node: OnnxNode, inputs: Inputs): ConstTensor | null {
     }
     case 'Range': {
       const [start, limit, step] = [a.data[0], b?.data[0], c?.data[0]];
-      if (start === undefined || limit === undefined || step === undefined || step === 0) return null;
+      if (start === undefined || limit === undefined || step === undefined || step === 0)
+        return null;
       const n = Math.max(0, Math.ceil((limit - start) / step));
       if (n > MAX_INTEGERS) return null;
-      return checked(a.dataType, [n], Array.from({ length: n }, (_, i) => start + i * step));
+      return checked(
+        a.dataType,
+        [n],
+        Array.from({ length: n }, (_, i) => start + i * step),
+      );
     }
     case 'Where': {
       if (b == null || c == null) return null;
       const dims = broadcastDims([a.dims, b.dims, c.dims]);
       if (dims === null) return null;
       const [test, yes, no] = [broadcastTo(a, dims), broadcastTo(b, dims), broadcastTo(c, dims)];
-      return constTensor(b.dataType, dims, test.map((x, i) => (x !== 0 ? yes[i] : no[i]) as number));
+      return constTensor(
+        b.dataType,
+        dims,
+        test.map((x, i) => (x !== 0 ? yes[i] : no[i]) as number),
+      );
     }
     case 'Tile': {
       let out: ConstTensor | null = a;
@@ -318,17 +379,26 @@ function foldOne(node: OnnxNode, inputs: Inputs): ConstTensor | null {
     }
     case 'ConstantOfShape': {
       const value = node.attributes.get('value');
-      const one = value?.type === 'tensor' ? decodeTensor(value.value) : constTensor(OnnxType.float, [], [0]);
+      const one =
+        value?.type === 'tensor' ? decodeTensor(value.value) : constTensor(OnnxType.float, [], [0]);
       if (one === null || elementCount(a.data) > MAX_INTEGERS) return null;
-      return constTensor(one.dataType, a.data, new Array<number>(elementCount(a.data)).fill(one.data[0] as number));
+      return constTensor(
+        one.dataType,
+        a.data,
+        new Array<number>(elementCount(a.data)).fill(one.data[0] as number),
+      );
     }
     default:
       return null;
   }
 }
 
-
-export function insertAxes<T>(dims: readonly T[], axes: readonly number[], rank: number, one: T): T[] | null {
+export function insertAxes<T>(
+  dims: readonly T[],
+  axes: readonly number[],
+  rank: number,
+  one: T,
+): T[] | null {
   const at = new Set(axes.map((axis) => (axis < 0 ? axis + rank : axis)));
   if (at.size !== axes.length || [...at].some((axis) => axis < 0 || axis >= rank)) return null;
   const rest = [...dims];
@@ -352,20 +422,37 @@ function concatTensors(inputs: Inputs, axis: number): ConstTensor | null {
       data.push(...tensor.data.slice(o * width, (o + 1) * width));
     }
   }
-  return constTensor(first.dataType, first.dims.map((n, i) => (i === axis ? size : n)), data);
+  return constTensor(
+    first.dataType,
+    first.dims.map((n, i) => (i === axis ? size : n)),
+    data,
+  );
 }
 
-function reduceTensor(node: OnnxNode, inputs: Inputs, a: ConstTensor, combine: (x: number, y: number) => number): ConstTensor | null {
+function reduceTensor(
+  node: OnnxNode,
+  inputs: Inputs,
+  a: ConstTensor,
+  combine: (x: number, y: number) => number,
+): ConstTensor | null {
   const axes = axesOf(node, inputs, 1);
-  if (axes === undefined || (axes === null && intAttribute(node, 'noop_with_empty_axes', 0) === 1)) return null;
+  if (axes === undefined || (axes === null && intAttribute(node, 'noop_with_empty_axes', 0) === 1))
+    return null;
   const rank = a.dims.length;
-  const drop = axes === null || axes.length === 0 ? a.dims.map((_, i) => i) : axes.map((axis) => (axis < 0 ? axis + rank : axis));
+  const drop =
+    axes === null || axes.length === 0
+      ? a.dims.map((_, i) => i)
+      : axes.map((axis) => (axis < 0 ? axis + rank : axis));
   const keep = a.dims.map((_, i) => i).filter((i) => !drop.includes(i));
   const moved = transposeTensor(a, [...keep, ...drop]);
   const n = elementCount(drop.map((i) => a.dims[i] as number));
   if (n === 0) return null;
-  const data = Array.from({ length: moved.data.length / n }, (_, i) => moved.data.slice(i * n, (i + 1) * n).reduce(combine));
+  const data = Array.from({ length: moved.data.length / n }, (_, i) =>
+    moved.data.slice(i * n, (i + 1) * n).reduce(combine),
+  );
   const keepDims = intAttribute(node, 'keepdims', 1) === 1;
-  const dims = keepDims ? a.dims.map((size, i) => (drop.includes(i) ? 1 : size)) : keep.map((i) => a.dims[i] as number);
+  const dims = keepDims
+    ? a.dims.map((size, i) => (drop.includes(i) ? 1 : size))
+    : keep.map((i) => a.dims[i] as number);
   return checked(a.dataType, dims, data);
 }

@@ -1,7 +1,7 @@
 /** Structural operations on grids: they move cells and never look into them, except for rows. */
 import type { Axis, Cell, Factor, Grid, RowCell } from './domain.js';
-import * as p from './poly.js';
 import type { Poly } from './poly.js';
+import * as p from './poly.js';
 
 /** Grids with more cells than this are not followed. */
 export const MAX_CELLS = 1 << 18;
@@ -44,7 +44,11 @@ function fixedSizes(factors: readonly Factor[]): number[] {
 }
 
 /** Cells of `sizes`, permuted so that the new axis i is the old axis order[i]. */
-function permuteCells<T>(cells: readonly T[], sizes: readonly number[], order: readonly number[]): T[] {
+function permuteCells<T>(
+  cells: readonly T[],
+  sizes: readonly number[],
+  order: readonly number[],
+): T[] {
   const strides = sizes.map((_, i) => sizes.slice(i + 1).reduce((x, y) => x * y, 1));
   let offsets = [0];
   for (const axis of order) {
@@ -65,7 +69,8 @@ function normalise(axes: readonly Axis[], cells: readonly Cell[]): Grid {
     for (const factor of axis) {
       const last = out[out.length - 1];
       if ((factor.kind === 'fixed' || factor.kind === 'copy') && p.isOne(factor.size)) continue;
-      if (factor.kind === 'fixed' && last?.kind === 'fixed') out[out.length - 1] = fixed(last.n * factor.n);
+      if (factor.kind === 'fixed' && last?.kind === 'fixed')
+        out[out.length - 1] = fixed(last.n * factor.n);
       else if (factor.kind === 'copy' && last?.kind === 'copy') {
         out[out.length - 1] = copy(p.multiply(last.size, factor.size));
       } else out.push(factor);
@@ -84,7 +89,10 @@ function normalise(axes: readonly Axis[], cells: readonly Cell[]): Grid {
     const ordered = permuteCells(cells, sizes, [...order, moved]);
     const joined: Cell[] = [];
     for (let i = 0; i < ordered.length; i += before.n) {
-      joined.push({ type: 'row', parts: ordered.slice(i, i + before.n).flatMap((cell) => (cell as RowCell).parts) });
+      joined.push({
+        type: 'row',
+        parts: ordered.slice(i, i + before.n).flatMap((cell) => (cell as RowCell).parts),
+      });
     }
     axis.splice(at - 1, 2, dim(before.n * vector.n));
     return normalise(merged, joined);
@@ -168,7 +176,8 @@ export function reshape(grid: Grid, targets: readonly Poly[]): Grid | null {
       need = p.ONE;
     }
     const next = queue[0];
-    if (p.isOne(target) && next !== undefined && p.isOne(next.size)) take(axis, queue.shift() as Factor);
+    if (p.isOne(target) && next !== undefined && p.isOne(next.size))
+      take(axis, queue.shift() as Factor);
   }
   if (queue.some((factor) => !p.isOne(factor.size))) return null;
   if (queue.length > 0) {
@@ -184,10 +193,15 @@ export function reshape(grid: Grid, targets: readonly Poly[]): Grid | null {
 export function transpose(grid: Grid, order: readonly number[]): Grid {
   const sources: number[] = [];
   let next = 0;
-  const numbers = grid.axes.map((axis) => axis.flatMap((factor) => (factor.kind === 'fixed' ? [next++] : [])));
+  const numbers = grid.axes.map((axis) =>
+    axis.flatMap((factor) => (factor.kind === 'fixed' ? [next++] : [])),
+  );
   for (const axis of order) sources.push(...(numbers[axis] as number[]));
   const cells = permuteCells(grid.cells, fixedSizes(grid.axes.flat()), sources);
-  return normalise(order.map((axis) => grid.axes[axis] as Axis), cells);
+  return normalise(
+    order.map((axis) => grid.axes[axis] as Axis),
+    cells,
+  );
 }
 
 /** The given positions of one axis, which stays as an axis; null when it has none that can be told apart. */
@@ -223,7 +237,8 @@ export function select(grid: Grid, axis: number, indices: readonly number[]): Gr
 }
 
 function sliceRow(cell: Cell, indices: readonly number[]): Cell | null {
-  if (cell.type !== 'row' || indices.some((index, i) => index !== (indices[0] as number) + i)) return null;
+  if (cell.type !== 'row' || indices.some((index, i) => index !== (indices[0] as number) + i))
+    return null;
   const begin = indices[0] as number;
   const end = begin + indices.length;
   const parts: RowCell['parts'][number][] = [];
@@ -243,7 +258,10 @@ function sliceRow(cell: Cell, indices: readonly number[]): Cell | null {
 export function pick(grid: Grid, axis: number, index: number): Grid | null {
   const one = select(grid, axis, [index]);
   if (one === null) return null;
-  return reshape(one, shapeOf(one).filter((_, i) => i !== axis));
+  return reshape(
+    one,
+    shapeOf(one).filter((_, i) => i !== axis),
+  );
 }
 
 /** Turns copies and single positions of an axis into cells. */
@@ -270,18 +288,30 @@ export function concat(grids: readonly Grid[], axis: number): Grid | null {
   const [first] = grids;
   if (first === undefined) return null;
   const type = first.cells[0]?.type;
-  if (grids.some((grid) => grid.axes.length !== first.axes.length || grid.cells[0]?.type !== type)) return null;
-  if (grids.some((grid) => grid.axes.some((a, i) => i !== axis && !sameAxis(a, first.axes[i] as Axis)))) return null;
-  const isDim = (grid: Grid): boolean => grid.axes[axis]?.some((factor) => factor.kind === 'dim') ?? false;
+  if (grids.some((grid) => grid.axes.length !== first.axes.length || grid.cells[0]?.type !== type))
+    return null;
+  if (
+    grids.some((grid) =>
+      grid.axes.some((a, i) => i !== axis && !sameAxis(a, first.axes[i] as Axis)),
+    )
+  )
+    return null;
+  const isDim = (grid: Grid): boolean =>
+    grid.axes[axis]?.some((factor) => factor.kind === 'dim') ?? false;
   const axes = [...first.axes];
   if (grids.every(isDim)) {
     if (grids.some((grid) => grid.axes[axis]?.length !== 1)) return null;
-    const total = grids.reduce((sum, grid) => sum + (p.constant(axisSize(grid.axes[axis] as Axis)) ?? 0), 0);
+    const total = grids.reduce(
+      (sum, grid) => sum + (p.constant(axisSize(grid.axes[axis] as Axis)) ?? 0),
+      0,
+    );
     axes[axis] = [dim(total)];
-    const cells = first.cells.map((_, i): Cell => ({
-      type: 'row',
-      parts: grids.flatMap((grid) => (grid.cells[i] as RowCell).parts),
-    }));
+    const cells = first.cells.map(
+      (_, i): Cell => ({
+        type: 'row',
+        parts: grids.flatMap((grid) => (grid.cells[i] as RowCell).parts),
+      }),
+    );
     return normalise(axes, cells);
   }
   if (grids.some(isDim)) return null;
@@ -369,7 +399,10 @@ function operandCells(grid: Grid, axes: readonly Axis[]): readonly Cell[] | null
   let next = 0;
   for (const [i, axis] of axes.entries()) {
     const mine = grid.axes[i - missing] ?? [];
-    const pairs = mine.length === 0 || mine.every((factor) => factor.kind === 'copy') ? null : align(axis, mine);
+    const pairs =
+      mine.length === 0 || mine.every((factor) => factor.kind === 'copy')
+        ? null
+        : align(axis, mine);
     if (pairs === null && mine.some((factor) => factor.kind !== 'copy')) return null;
     for (const [at, factor] of axis.entries()) {
       const partner = pairs?.[at]?.[1];
@@ -381,7 +414,9 @@ function operandCells(grid: Grid, axes: readonly Axis[]): readonly Cell[] | null
   if (next !== own.length) return null;
   let offsets = [0];
   for (const [i, size] of sizes.entries()) {
-    offsets = offsets.flatMap((at) => Array.from({ length: size }, (_, n) => at + n * (strides[i] as number)));
+    offsets = offsets.flatMap((at) =>
+      Array.from({ length: size }, (_, n) => at + n * (strides[i] as number)),
+    );
     if (offsets.length > MAX_CELLS) return null;
   }
   return offsets.map((at) => grid.cells[at] as Cell);
@@ -392,7 +427,10 @@ export function zip(a: Grid, b: Grid, combine: (x: Cell, y: Cell) => Cell | null
   const rank = Math.max(a.axes.length, b.axes.length);
   const axes: Axis[] = [];
   for (let i = 0; i < rank; i++) {
-    const axis = unify(a.axes[i - (rank - a.axes.length)] ?? [], b.axes[i - (rank - b.axes.length)] ?? []);
+    const axis = unify(
+      a.axes[i - (rank - a.axes.length)] ?? [],
+      b.axes[i - (rank - b.axes.length)] ?? [],
+    );
     if (axis === null) return null;
     axes.push(axis);
   }

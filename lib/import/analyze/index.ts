@@ -30,12 +30,21 @@
 import { GyrfalconError } from '../../errors.js';
 import type { AnalyzeOptions, LoweredModel, LoweredTable } from '../lowered.js';
 import type { OnnxModel } from '../onnx/types.js';
-import { denseInputs, dtypeName, inputUse, makeSlot, manifestBags, manifestInputs, manifestOutputs, type InputUse } from './bundle-parts.js';
+import {
+  denseInputs,
+  dtypeName,
+  type InputUse,
+  inputUse,
+  makeSlot,
+  manifestBags,
+  manifestInputs,
+  manifestOutputs,
+} from './bundle-parts.js';
+import { type Cut, cutGraph, type LookupValue, placeLookups } from './cut.js';
 import { bagsOf } from './cuttable.js';
-import { cutGraph, placeLookups, type Cut, type LookupValue } from './cut.js';
 import { buildDenseGraph } from './dense-graph.js';
-import { NO_HINTS, readDimensions, type Dimensions, type RaggedHints } from './inputs.js';
-import { interpret, type Interpretation } from './interpreter.js';
+import { type Dimensions, NO_HINTS, type RaggedHints, readDimensions } from './inputs.js';
+import { type Interpretation, interpret } from './interpreter.js';
 import { reportShared, reportTables, reportUnpooled } from './report.js';
 
 /** How a ragged input's offsets are given in the original model. */
@@ -90,14 +99,22 @@ export function analyze(model: OnnxModel, options: AnalyzeOptions = {}): Analyze
       reasons.set(name, `input '${conflict}' is used in another way too`);
     }
   }
-  throw new GyrfalconError('INTERNAL', 'expected the lookups of a model to settle but they did not');
+  throw new GyrfalconError(
+    'INTERNAL',
+    'expected the lookups of a model to settle but they did not',
+  );
 }
 
 function raggedHints(cut: Cut): RaggedHints {
-  const bags = cut.lookups.flatMap(({ grid }) => bagsOf(grid)).filter((bag) => bag.run.ragged !== null);
+  const bags = cut.lookups
+    .flatMap(({ grid }) => bagsOf(grid))
+    .filter((bag) => bag.run.ragged !== null);
   const sources = bags.flatMap((bag) => (bag.run.ragged?.complete ? [bag.run.ragged.offsets] : []));
   const weights = bags.flatMap((bag) => (bag.weights === null ? [] : [bag.weights.input]));
-  return { others: new Set([...bags.map((bag) => bag.run.input), ...weights]), complete: new Set(sources) };
+  return {
+    others: new Set([...bags.map((bag) => bag.run.input), ...weights]),
+    complete: new Set(sources),
+  };
 }
 
 /** A ragged input has another form in a bundle, so that nothing else can read the original one. */
@@ -113,7 +130,9 @@ function usedTwice(use: InputUse, cut: Cut): string | null {
 function raggedValues(interpretation: Interpretation, input: string): string[] {
   return [...interpretation.values].flatMap(([name, value]) => {
     if (value.kind !== 'grid' || value.grid.cells[0]?.type !== 'row') return [];
-    return bagsOf(value.grid).some((bag) => bag.run.ragged !== null && bag.run.input === input) ? [name] : [];
+    return bagsOf(value.grid).some((bag) => bag.run.ragged !== null && bag.run.input === input)
+      ? [name]
+      : [];
   });
 }
 
@@ -126,10 +145,24 @@ function assemble(
   use: InputUse,
   reasons: ReadonlyMap<string, string>,
 ): AnalyzedModel {
-  const { slots, placements } = placeLookups(cut.lookups, makeSlot(interpretation.names, dimensions));
-  const read = new Set([...cut.inputs, ...model.graph.outputs.map((info) => info.name).filter((name) => cut.inputs.has(name))]);
+  const { slots, placements } = placeLookups(
+    cut.lookups,
+    makeSlot(interpretation.names, dimensions),
+  );
+  const read = new Set([
+    ...cut.inputs,
+    ...model.graph.outputs.map((info) => info.name).filter((name) => cut.inputs.has(name)),
+  ]);
   const inputs = denseInputs(dimensions, use, read, options);
-  const dense = buildDenseGraph({ model, interpretation, dimensions, cut, slots, placements, inputs });
+  const dense = buildDenseGraph({
+    model,
+    interpretation,
+    dimensions,
+    cut,
+    slots,
+    placements,
+    inputs,
+  });
   const tables = lookupTables(cut.lookups);
   const names = new Set(tables.map((table) => table.name));
   const manifest = manifestInputs(dimensions, use, options);
@@ -143,7 +176,9 @@ function assemble(
   for (const bag of bags) note(bag.count);
   const outputs = manifestOutputs(model, interpretation, dimensions).map((output) => ({
     ...output,
-    shape: output.shape.map((extent) => (typeof extent === 'string' && extent !== 'batch' && !symbols.has(extent) ? null : extent)),
+    shape: output.shape.map((extent) =>
+      typeof extent === 'string' && extent !== 'batch' && !symbols.has(extent) ? null : extent,
+    ),
   }));
   return {
     name: model.graph.name,
@@ -162,7 +197,10 @@ function assemble(
       ...reportUnpooled(cut.lookups, cut),
     ],
     raggedSources: Object.fromEntries(
-      [...use.ragged].map(([name, { offsets, complete }]) => [name, { offsets, includesLast: complete }]),
+      [...use.ragged].map(([name, { offsets, complete }]) => [
+        name,
+        { offsets, includesLast: complete },
+      ]),
     ),
   };
 }
@@ -170,7 +208,12 @@ function assemble(
 function lookupTables(lookups: readonly LookupValue[]): LoweredTable[] {
   const tables = new Map<string, LoweredTable>();
   for (const { table } of lookups.flatMap(({ grid }) => bagsOf(grid))) {
-    tables.set(table.name, { name: table.name, rows: table.rows, dim: table.dim, tensor: table.tensor });
+    tables.set(table.name, {
+      name: table.name,
+      rows: table.rows,
+      dim: table.dim,
+      tensor: table.tensor,
+    });
   }
   return [...tables.values()];
 }

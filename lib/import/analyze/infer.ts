@@ -3,8 +3,8 @@ import type { OnnxNode } from '../onnx/types.js';
 import { intAttribute, intsAttribute } from './attributes.js';
 import type { Value } from './domain.js';
 import { normaliseAxis } from './fold.js';
-import * as p from './poly.js';
 import type { Poly } from './poly.js';
+import * as p from './poly.js';
 import { reduceAxes, reshapeTargets, sizesOf } from './shapes.js';
 import { valueShape } from './values.js';
 
@@ -13,10 +13,14 @@ type Shape = readonly (Poly | null)[];
 const SAME: ReadonlySet<string> = new Set(
   `Relu Sigmoid Tanh Softmax LogSoftmax Identity Cast Dropout LeakyRelu PRelu Elu Selu Gelu Erf Exp Log
   Sqrt Neg Abs Softplus Softsign HardSigmoid HardSwish Clip BatchNormalization LayerNormalization Not Sin
-  Cos Reciprocal Floor Ceil Mish Swish CumSum Trilu IsNaN InstanceNormalization Sign Round`.split(/\s+/),
+  Cos Reciprocal Floor Ceil Mish Swish CumSum Trilu IsNaN InstanceNormalization Sign Round`.split(
+    /\s+/,
+  ),
 );
 const BROADCAST: ReadonlySet<string> = new Set(
-  'Add Sub Mul Div Pow Max Min Equal Less Greater LessOrEqual GreaterOrEqual And Or Xor Where Mod'.split(' '),
+  'Add Sub Mul Div Pow Max Min Equal Less Greater LessOrEqual GreaterOrEqual And Or Xor Where Mod'.split(
+    ' ',
+  ),
 );
 
 /** The shape of output 0; null when it is not known. */
@@ -35,24 +39,36 @@ export function inferShape(node: OnnxNode, inputs: readonly (Value | null)[]): S
     case 'MatMul':
       return b == null ? null : matmul(a, b);
     case 'Transpose':
-      return (intsAttribute(node, 'perm') ?? a.map((_, i) => a.length - 1 - i)).map((axis) => a[axis] ?? null);
+      return (intsAttribute(node, 'perm') ?? a.map((_, i) => a.length - 1 - i)).map(
+        (axis) => a[axis] ?? null,
+      );
     case 'Concat':
       return concat(shapes, intAttribute(node, 'axis', 0));
     case 'Reshape': {
-      const known = a.includes(null) ? null : reshapeTargets(a as Poly[], inputs[1] ?? null, intAttribute(node, 'allowzero', 0) === 1);
-      return known ?? sizesOf(inputs[1] ?? null)?.map((size, i) => {
-        const number = p.constant(size);
-        return number === -1 ? null : number === 0 ? (a[i] ?? null) : size;
-      }) ?? null;
+      const known = a.includes(null)
+        ? null
+        : reshapeTargets(a as Poly[], inputs[1] ?? null, intAttribute(node, 'allowzero', 0) === 1);
+      return (
+        known ??
+        sizesOf(inputs[1] ?? null)?.map((size, i) => {
+          const number = p.constant(size);
+          return number === -1 ? null : number === 0 ? (a[i] ?? null) : size;
+        }) ??
+        null
+      );
     }
     case 'Unsqueeze':
     case 'Squeeze': {
-      const consts = inputs[1]?.kind === 'const' ? inputs[1].tensor.data : intsAttribute(node, 'axes');
+      const consts =
+        inputs[1]?.kind === 'const' ? inputs[1].tensor.data : intsAttribute(node, 'axes');
       if (consts == null) return null;
-      if (node.opType === 'Squeeze') return a.filter((_, i) => !consts.includes(i) && !consts.includes(i - a.length));
+      if (node.opType === 'Squeeze')
+        return a.filter((_, i) => !consts.includes(i) && !consts.includes(i - a.length));
       const rank = a.length + consts.length;
       const rest = [...a];
-      return Array.from({ length: rank }, (_, i) => (consts.includes(i) || consts.includes(i - rank) ? p.ONE : (rest.shift() ?? null)));
+      return Array.from({ length: rank }, (_, i) =>
+        consts.includes(i) || consts.includes(i - rank) ? p.ONE : (rest.shift() ?? null),
+      );
     }
     case 'Gather': {
       const axis = normaliseAxis(intAttribute(node, 'axis', 0), a.length);
@@ -66,12 +82,15 @@ export function inferShape(node: OnnxNode, inputs: readonly (Value | null)[]): S
     case 'ReduceProd': {
       const axes = reduceAxes(node, inputs, a.length);
       if (axes === null) return null;
-      if (intAttribute(node, 'keepdims', 1) === 1) return a.map((size, i) => (axes.includes(i) ? p.ONE : size));
+      if (intAttribute(node, 'keepdims', 1) === 1)
+        return a.map((size, i) => (axes.includes(i) ? p.ONE : size));
       return a.filter((_, i) => !axes.includes(i));
     }
     case 'Flatten': {
       const axis = intAttribute(node, 'axis', 1);
-      return a.includes(null) ? null : [p.product(a.slice(0, axis) as Poly[]), p.product(a.slice(axis) as Poly[])];
+      return a.includes(null)
+        ? null
+        : [p.product(a.slice(0, axis) as Poly[]), p.product(a.slice(axis) as Poly[])];
     }
     default:
       return null;

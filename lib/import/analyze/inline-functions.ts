@@ -41,10 +41,17 @@ export function renameGraph(graph: OnnxGraph, rename: (name: string) => string):
   return {
     name: graph.name,
     nodes: graph.nodes.map((node) => renameNode(node, rename)),
-    initializers: new Map([...graph.initializers].map(([name, tensor]) => [rename(name), { ...tensor, name: rename(name) }])),
+    initializers: new Map(
+      [...graph.initializers].map(([name, tensor]) => [
+        rename(name),
+        { ...tensor, name: rename(name) },
+      ]),
+    ),
     inputs: graph.inputs.map((info) => ({ ...info, name: rename(info.name) })),
     outputs: graph.outputs.map((info) => ({ ...info, name: rename(info.name) })),
-    valueInfo: new Map([...graph.valueInfo].map(([name, info]) => [rename(name), { ...info, name: rename(name) }])),
+    valueInfo: new Map(
+      [...graph.valueInfo].map(([name, info]) => [rename(name), { ...info, name: rename(name) }]),
+    ),
   };
 }
 
@@ -53,7 +60,9 @@ export function renameNode(node: OnnxNode, rename: (name: string) => string): On
   for (const [key, attribute] of node.attributes) {
     attributes.set(
       key,
-      attribute.type === 'graph' ? { type: 'graph', value: renameGraph(attribute.value, rename) } : attribute,
+      attribute.type === 'graph'
+        ? { type: 'graph', value: renameGraph(attribute.value, rename) }
+        : attribute,
     );
   }
   return {
@@ -65,7 +74,10 @@ export function renameNode(node: OnnxNode, rename: (name: string) => string): On
 }
 
 /** Names that a list of nodes defines, subgraphs included. */
-export function definedNames(nodes: readonly OnnxNode[], into: Set<string> = new Set()): Set<string> {
+export function definedNames(
+  nodes: readonly OnnxNode[],
+  into: Set<string> = new Set(),
+): Set<string> {
   for (const node of nodes) {
     for (const name of node.outputs) if (name !== '') into.add(name);
     for (const attribute of node.attributes.values()) {
@@ -123,7 +135,10 @@ class Inliner {
     }
     this.added += body.nodes.length;
     if (this.added > MAX_NODES) {
-      throw new GyrfalconError('LIMIT_EXCEEDED', `expected at most ${MAX_NODES} nodes in function bodies but received more`);
+      throw new GyrfalconError(
+        'LIMIT_EXCEEDED',
+        `expected at most ${MAX_NODES} nodes in function bodies but received more`,
+      );
     }
     const renamed = new Map<string, string>();
     const tail: OnnxNode[] = [];
@@ -134,7 +149,14 @@ class Inliner {
       if (input === undefined) {
         renamed.set(name, actual === '' ? this.names.fresh(name) : actual);
       } else if (actual !== '') {
-        tail.push({ name: '', opType: 'Identity', domain: '', inputs: [input], outputs: [actual], attributes: new Map() });
+        tail.push({
+          name: '',
+          opType: 'Identity',
+          domain: '',
+          inputs: [input],
+          outputs: [actual],
+          attributes: new Map(),
+        });
       }
     });
     for (const name of definedNames(body.nodes)) {
@@ -155,7 +177,8 @@ function resolveReferences(inner: OnnxNode, call: OnnxNode, body: OnnxFunction):
   const attributes = new Map<string, OnnxAttribute>();
   for (const [name, attribute] of inner.attributes) {
     if (attribute.type === 'ref') {
-      const value = call.attributes.get(attribute.value) ?? body.attributeDefaults.get(attribute.value);
+      const value =
+        call.attributes.get(attribute.value) ?? body.attributeDefaults.get(attribute.value);
       if (value !== undefined) attributes.set(name, value);
     } else if (attribute.type === 'graph') {
       const graph = attribute.value;

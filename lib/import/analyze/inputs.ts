@@ -1,12 +1,12 @@
 /** Which axis is the batch, what the other dimensions are, and what the graph inputs are as values. */
 import { GyrfalconError } from '../../errors.js';
 import type { AnalyzeOptions } from '../lowered.js';
-import { OnnxType, type OnnxDim, type OnnxGraph, type OnnxValueInfo } from '../onnx/types.js';
+import { type OnnxDim, type OnnxGraph, OnnxType, type OnnxValueInfo } from '../onnx/types.js';
 import { isInteger } from './constants.js';
 import type { Axis, Cell, Factor, Opaque, Value } from './domain.js';
 import { fixed, MAX_CELLS } from './grid.js';
-import * as p from './poly.js';
 import type { Poly } from './poly.js';
+import * as p from './poly.js';
 
 /** Float inputs wider than this are dense features, not weights of bags. */
 const MAX_WEIGHTS = 1 << 13;
@@ -41,7 +41,11 @@ export interface RaggedHints {
 export const NO_HINTS: RaggedHints = { others: new Set(), complete: new Set() };
 
 /** @throws ONNX_UNSUPPORTED (an input of unknown rank), INVALID_ARGUMENT (dims) */
-export function readDimensions(graph: OnnxGraph, options: AnalyzeOptions, hints: RaggedHints = NO_HINTS): Dimensions {
+export function readDimensions(
+  graph: OnnxGraph,
+  options: AnalyzeOptions,
+  hints: RaggedHints = NO_HINTS,
+): Dimensions {
   const pins = new Map(Object.entries(options.dims ?? {}));
   const names = new Set<string>();
   const inputs = graph.inputs.map((info) => {
@@ -65,7 +69,10 @@ export function readDimensions(graph: OnnxGraph, options: AnalyzeOptions, hints:
       );
     }
     if (!Number.isInteger(size) || size < 1) {
-      throw new GyrfalconError('INVALID_ARGUMENT', `expected a size of at least 1 for dims.${name} but received ${size}`);
+      throw new GyrfalconError(
+        'INVALID_ARGUMENT',
+        `expected a size of at least 1 for dims.${name} but received ${size}`,
+      );
     }
   }
   const first = inputs.flatMap(({ info, dims }): OnnxDim[] => {
@@ -74,7 +81,9 @@ export function readDimensions(graph: OnnxGraph, options: AnalyzeOptions, hints:
     if (!hints.complete.has(info.name)) return [size];
     return typeof size === 'number' ? [size - 1] : [];
   });
-  const outer = graph.outputs.flatMap((info) => (info.dims !== null && info.dims.length > 0 ? [info.dims[0] as OnnxDim] : []));
+  const outer = graph.outputs.flatMap((info) =>
+    info.dims !== null && info.dims.length > 0 ? [info.dims[0] as OnnxDim] : [],
+  );
   const choice = chooseBatch(first, outer);
   const isBatch = (name: string, dim: OnnxDim | undefined): boolean => {
     if (hints.others.has(name) || hints.complete.has(name)) return false;
@@ -93,7 +102,8 @@ export function readDimensions(graph: OnnxGraph, options: AnalyzeOptions, hints:
       const sizes = dims.map((dim, axis) => {
         if (axis === 0 && batched) return batchSize;
         if (typeof dim === 'number') return p.poly(dim);
-        if (typeof dim === 'string') return batchNames.has(dim) ? batchSize : p.symbol(symbolName(dim));
+        if (typeof dim === 'string')
+          return batchNames.has(dim) ? batchSize : p.symbol(symbolName(dim));
         return p.symbol(symbolName(`${info.name}_${axis}`));
       });
       return { info, batched, dims: sizes };
@@ -137,7 +147,10 @@ function chooseBatch(first: readonly OnnxDim[], outputs: readonly OnnxDim[]): Se
   );
   const [name] = best;
   // Several names and none of them an output's: a guess could be wrong, and ids would be cut where they are not rows.
-  const isSure = name !== undefined && (outputs.includes(name) || (new Set(given).size === 1 && !free.some((dim) => dim !== null && isExpression(dim))));
+  const isSure =
+    name !== undefined &&
+    (outputs.includes(name) ||
+      (new Set(given).size === 1 && !free.some((dim) => dim !== null && isExpression(dim))));
   if (isSure || (name !== undefined && count(name) > 1)) batch.add(name as string);
   return batch;
 }
@@ -147,16 +160,22 @@ export function resolveDim(dim: OnnxDim, dimensions: Dimensions): Poly | null {
   if (typeof dim === 'number') return p.poly(dim);
   if (dim === null) return null;
   if (dimensions.batchNames.has(dim)) return dimensions.batchSize;
-  const known = dimensions.inputs.some(({ info, dims }) =>
-    info.dims?.some((other, i) => other === dim && p.asSymbol(dims[i] as Poly) !== null),
-  );
-  return known ? p.symbol(symbolName(dim)) : null;
+  for (const { info, dims } of dimensions.inputs) {
+    const at = info.dims?.indexOf(dim) ?? -1;
+    if (at >= 0) return dims[at] as Poly;
+  }
+  return null;
 }
 
 /** What an input is: a grid of its own elements when bags could read them. */
 export function inputValue(input: InputDims): Value {
   const { info, dims, batched } = input;
-  const opaque = (reason: string): Opaque => ({ kind: 'opaque', dataType: info.dataType, shape: dims, reason });
+  const opaque = (reason: string): Opaque => ({
+    kind: 'opaque',
+    dataType: info.dataType,
+    shape: dims,
+    reason,
+  });
   const name = `input '${info.name}'`;
   const ids = isInteger(info.dataType);
   if (!ids && info.dataType !== OnnxType.float) return opaque(`${name} is not of integers`);
@@ -181,12 +200,15 @@ export function inputValue(input: InputDims): Value {
       axes.push([{ kind: 'symbol', name: symbol, size } satisfies Factor]);
     }
   }
-  if (cells === 0 || cells > (ids ? MAX_CELLS : MAX_WEIGHTS)) return opaque(`${name} has ${cells} elements a row`);
+  if (cells === 0 || cells > (ids ? MAX_CELLS : MAX_WEIGHTS))
+    return opaque(`${name} has ${cells} elements a row`);
   const step = symbols > 0 ? inner : 0;
-  const list = Array.from({ length: cells }, (_, start): Cell =>
-    ids
-      ? { type: 'id', input: info.name, start, step, add: 0, clamped: false }
-      : { type: 'real', input: info.name, start, step },
+  const list = Array.from(
+    { length: cells },
+    (_, start): Cell =>
+      ids
+        ? { type: 'id', input: info.name, start, step, add: 0, clamped: false }
+        : { type: 'real', input: info.name, start, step },
   );
   return { kind: 'grid', dataType: info.dataType, grid: { axes, cells: list } };
 }

@@ -4,12 +4,23 @@ import { describe, graphAttribute, intAttribute } from './attributes.js';
 import { constantNode, int64Tensor } from './constants.js';
 import { bagsOf, obstacle } from './cuttable.js';
 import type { Grid, Segment, Value } from './domain.js';
-import { chooseBranch, evaluateLoop, evaluateLoopValues, type Environment } from './embedding-bag.js';
+import {
+  chooseBranch,
+  type Environment,
+  evaluateLoop,
+  evaluateLoopValues,
+} from './embedding-bag.js';
 import { fold, normaliseAxis } from './fold.js';
 import { concat, reshape, shapeOf } from './grid.js';
 import { inferShape } from './infer.js';
-import { collectNames, definedNames, inlineFunctions, Names, renameGraph } from './inline-functions.js';
-import { inputValue, resolveDim, type Dimensions } from './inputs.js';
+import {
+  collectNames,
+  definedNames,
+  inlineFunctions,
+  Names,
+  renameGraph,
+} from './inline-functions.js';
+import { type Dimensions, inputValue, resolveDim } from './inputs.js';
 import { evaluateLookups } from './lookups.js';
 import * as p from './poly.js';
 import { evaluateShapes } from './shapes.js';
@@ -55,7 +66,8 @@ class Interpreter {
   }
 
   run(): Interpretation {
-    for (const [name, tensor] of this.initializers) this.values.set(name, initializerValue(name, tensor));
+    for (const [name, tensor] of this.initializers)
+      this.values.set(name, initializerValue(name, tensor));
     for (const input of this.dimensions.inputs) this.values.set(input.info.name, inputValue(input));
     const queue = inlineFunctions(this.model, this.names).reverse();
     for (let node = queue.pop(); node !== undefined; node = queue.pop()) {
@@ -71,7 +83,9 @@ class Interpreter {
   private takenBranch(node: OnnxNode): OnnxGraph | null {
     if (node.opType !== 'If' || node.domain !== '') return null;
     const condition = scalarOf(this.environment(node.inputs[0] ?? ''));
-    return condition === null ? null : graphAttribute(node, condition !== 0 ? 'then_branch' : 'else_branch');
+    return condition === null
+      ? null
+      : graphAttribute(node, condition !== 0 ? 'then_branch' : 'else_branch');
   }
 
   private inlineBranch(node: OnnxNode, branch: OnnxGraph): OnnxNode[] {
@@ -101,7 +115,11 @@ class Interpreter {
     const inputs = node.inputs.map((name) => (name === '' ? null : this.environment(name)));
     const rows = node.opType === 'Concat' ? this.groupLookups(node, inputs) : null;
     const final = rows ?? node;
-    const results = this.evaluate(final, final.inputs.map((name) => (name === '' ? null : this.environment(name))), this.environment);
+    const results = this.evaluate(
+      final,
+      final.inputs.map((name) => (name === '' ? null : this.environment(name))),
+      this.environment,
+    );
     const [first] = results;
     if (first?.kind === 'max-pooled' && this.rewriteMax(final, first.segment)) return;
     this.nodes.push(final);
@@ -109,7 +127,12 @@ class Interpreter {
       if (name === '') return;
       this.producers.set(name, final);
       const value = results[i] ?? null;
-      this.values.set(name, value === null || value.kind === 'max-pooled' || this.dense.has(name) ? this.opaque(final, inputs, i, this.dense.get(name)) : value);
+      this.values.set(
+        name,
+        value === null || value.kind === 'max-pooled' || this.dense.has(name)
+          ? this.opaque(final, inputs, i, this.dense.get(name))
+          : value,
+      );
     });
   }
 
@@ -120,14 +143,21 @@ class Interpreter {
     if (source.kind !== 'range' || padding !== null || width === undefined) return false;
     const bags = p.add(bounds.length, p.ONE, -1);
     const rows = reshape(grid, [bags, p.poly(source.step), width]);
-    const isPlain = rows !== null && bagsOf(rows).every((bag) => bag.padding === null && bag.weights === null);
+    const isPlain =
+      rows !== null && bagsOf(rows).every((bag) => bag.padding === null && bag.weights === null);
     if (rows === null || !isPlain || obstacle(rows) !== null) return false;
     const name = this.names.fresh(`${node.outputs[0]}_rows`);
     this.values.set(name, { kind: 'grid', dataType, grid: rows });
-    const reduce: OnnxNode = { ...node, opType: 'ReduceMax', inputs: [name], attributes: new Map() };
+    const reduce: OnnxNode = {
+      ...node,
+      opType: 'ReduceMax',
+      inputs: [name],
+      attributes: new Map(),
+    };
     reduce.attributes.set('keepdims', { type: 'int', value: 0n });
     // ReduceMax takes its axes as an input since opset 18.
-    if ((this.model.opsets.get('') ?? 1) < 18) reduce.attributes.set('axes', { type: 'ints', value: [1n] });
+    if ((this.model.opsets.get('') ?? 1) < 18)
+      reduce.attributes.set('axes', { type: 'ints', value: [1n] });
     else {
       const axes = this.names.fresh(`${name}_axis`);
       this.initializers.set(axes, int64Tensor(axes, [1]));
@@ -136,11 +166,21 @@ class Interpreter {
     this.nodes.push(reduce);
     const output = node.outputs[0] ?? '';
     this.producers.set(output, reduce);
-    this.values.set(output, { kind: 'opaque', dataType, shape: [bags, width], reason: `computed by ${describe(reduce)}` });
+    this.values.set(output, {
+      kind: 'opaque',
+      dataType,
+      shape: [bags, width],
+      reason: `computed by ${describe(reduce)}`,
+    });
     return true;
   }
 
-  private opaque(node: OnnxNode, inputs: Inputs, output: number, reason: string | undefined): Value {
+  private opaque(
+    node: OnnxNode,
+    inputs: Inputs,
+    output: number,
+    reason: string | undefined,
+  ): Value {
     const info = this.model.graph.valueInfo.get(node.outputs[output] ?? '');
     const declared = info?.dims?.map((dim) => resolveDim(dim, this.dimensions)) ?? null;
     const inferred = output === 0 ? inferShape(node, inputs) : null;
@@ -164,8 +204,11 @@ class Interpreter {
     for (let i = 0; i < inputs.length; ) {
       let end = i;
       while (end < inputs.length && isRows(inputs[end] ?? null)) end++;
-      const grids = inputs.slice(i, end).map((value) => (value?.kind === 'grid' ? value.grid : null)) as Grid[];
-      const joined = grids.length > 1 ? gridValue(concat(grids, axis), inputs[i]?.dataType ?? 0) : null;
+      const grids = inputs
+        .slice(i, end)
+        .map((value) => (value?.kind === 'grid' ? value.grid : null)) as Grid[];
+      const joined =
+        grids.length > 1 ? gridValue(concat(grids, axis), inputs[i]?.dataType ?? 0) : null;
       if (joined === null) {
         const stop = Math.max(end, i + 1);
         grouped.push(...node.inputs.slice(i, stop));
@@ -173,7 +216,12 @@ class Interpreter {
         continue;
       }
       const name = this.names.fresh(`${node.outputs[0]}_lookups`);
-      const part: OnnxNode = { ...node, name: '', inputs: node.inputs.slice(i, end), outputs: [name] };
+      const part: OnnxNode = {
+        ...node,
+        name: '',
+        inputs: node.inputs.slice(i, end),
+        outputs: [name],
+      };
       this.nodes.push(part);
       this.producers.set(name, part);
       this.values.set(name, joined);
@@ -185,35 +233,60 @@ class Interpreter {
   }
 
   /** What a node's outputs are; null for those that the dense graph computes. */
-  private evaluate(node: OnnxNode, inputs: Inputs, environment: Environment): readonly (Value | null)[] {
+  private evaluate(
+    node: OnnxNode,
+    inputs: Inputs,
+    environment: Environment,
+  ): readonly (Value | null)[] {
     if (node.domain !== '') return [];
     if (node.opType === 'Loop') {
       return (
-        evaluateLoop(node, inputs, environment, (graph, outer, args) => this.evaluateGraph(graph, outer, args), this.dimensions.batchSize) ?? []
+        evaluateLoop(
+          node,
+          inputs,
+          environment,
+          (graph, outer, args) => this.evaluateGraph(graph, outer, args),
+          this.dimensions.batchSize,
+        ) ?? []
       );
     }
     const missing = inputs.some((value, i) => value === null && (node.inputs[i] ?? '') !== '');
     if (missing) return [];
-    return this.evaluatePlain(node, inputs) ?? evaluateLoopValues(node, inputs, (n, i) => this.evaluatePlain(n, i)) ?? [];
+    return (
+      this.evaluatePlain(node, inputs) ??
+      evaluateLoopValues(node, inputs, (n, i) => this.evaluatePlain(n, i)) ??
+      []
+    );
   }
 
   private evaluatePlain(node: OnnxNode, inputs: Inputs): readonly (Value | null)[] | null {
     const kept = keepMatrix(node, inputs);
     if (kept !== null) return [kept];
     const consts = inputs.map((value) => (value?.kind === 'const' ? value.tensor : null));
-    const allConst = inputs.every((value, i) => value?.kind === 'const' || (node.inputs[i] ?? '') === '');
+    const allConst = inputs.every(
+      (value, i) => value?.kind === 'const' || (node.inputs[i] ?? '') === '',
+    );
     if (allConst && inputs.length > 0) {
       const folded = fold(node, consts);
-      if (folded !== null) return folded.map((tensor) => (tensor === null ? null : constant(tensor)));
+      if (folded !== null)
+        return folded.map((tensor) => (tensor === null ? null : constant(tensor)));
     }
-    return evaluateShapes(node, inputs) ?? evaluateViews(node, inputs) ?? evaluateLookups(node, inputs);
+    return (
+      evaluateShapes(node, inputs) ?? evaluateViews(node, inputs) ?? evaluateLookups(node, inputs)
+    );
   }
 
   /** The outputs of a subgraph, without changing the graph. */
-  private evaluateGraph(graph: OnnxGraph, outer: Environment, args: readonly (Value | null)[]): (Value | null)[] {
+  private evaluateGraph(
+    graph: OnnxGraph,
+    outer: Environment,
+    args: readonly (Value | null)[],
+  ): (Value | null)[] {
     const local = new Map<string, Value | null>();
-    const environment: Environment = (name) => (local.has(name) ? (local.get(name) ?? null) : outer(name));
-    for (const [name, tensor] of graph.initializers) local.set(name, initializerValue(name, tensor));
+    const environment: Environment = (name) =>
+      local.has(name) ? (local.get(name) ?? null) : outer(name);
+    for (const [name, tensor] of graph.initializers)
+      local.set(name, initializerValue(name, tensor));
     graph.inputs.forEach((info, i) => local.set(info.name, args[i] ?? null));
     for (const node of graph.nodes) {
       const inputs = node.inputs.map((name) => (name === '' ? null : environment(name)));
@@ -225,7 +298,11 @@ class Interpreter {
     return graph.outputs.map((info) => environment(info.name));
   }
 
-  private evaluateInside(node: OnnxNode, inputs: Inputs, environment: Environment): readonly (Value | null)[] {
+  private evaluateInside(
+    node: OnnxNode,
+    inputs: Inputs,
+    environment: Environment,
+  ): readonly (Value | null)[] {
     if (node.opType === 'Constant') {
       const tensor = constantNode(node);
       return tensor === null ? [] : [initializerValue(node.outputs[0] ?? '', tensor)];
@@ -263,6 +340,12 @@ function outputType(node: OnnxNode, inputs: Inputs): number {
 }
 
 export function identity(from: string, to: string): OnnxNode {
-  return { name: '', opType: 'Identity', domain: '', inputs: [from], outputs: [to], attributes: new Map() };
+  return {
+    name: '',
+    opType: 'Identity',
+    domain: '',
+    inputs: [from],
+    outputs: [to],
+    attributes: new Map(),
+  };
 }
-

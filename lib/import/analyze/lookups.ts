@@ -1,5 +1,5 @@
 /** The operators that look rows up, scale them and pool them. */
-import { OnnxType, type OnnxNode } from '../onnx/types.js';
+import { type OnnxNode, OnnxType } from '../onnx/types.js';
 import { floatAttribute, intAttribute, stringAttribute } from './attributes.js';
 import { lookupBag } from './bags.js';
 import * as cells from './cells.js';
@@ -29,7 +29,12 @@ function evaluate(node: OnnxNode, inputs: Inputs): Value | null {
   const dataType = a?.dataType ?? 0;
   const combine = BINARY[opType];
   if (combine !== undefined && inputs.length === 2) {
-    return zipped(a ?? null, b ?? null, combine, RESULT_BOOL.has(opType) ? OnnxType.bool : dataType);
+    return zipped(
+      a ?? null,
+      b ?? null,
+      combine,
+      RESULT_BOOL.has(opType) ? OnnxType.bool : dataType,
+    );
   }
   switch (opType) {
     case 'Div':
@@ -37,13 +42,20 @@ function evaluate(node: OnnxNode, inputs: Inputs): Value | null {
     case 'Not':
     case 'Sign': {
       const grid = toGrid(a ?? null);
-      return grid === null ? null : gridValue(map(grid, opType === 'Not' ? cells.not : cells.signOf), dataType);
+      return grid === null
+        ? null
+        : gridValue(map(grid, opType === 'Not' ? cells.not : cells.signOf), dataType);
     }
     case 'Cast':
     case 'CastLike': {
       const to = opType === 'Cast' ? intAttribute(node, 'to', 0) : (b?.dataType ?? 0);
       const grid = toGrid(a ?? null);
-      return grid === null || to === 0 ? null : gridValue(map(grid, (cell) => cells.castCell(cell, dataType, to)), to);
+      return grid === null || to === 0
+        ? null
+        : gridValue(
+            map(grid, (cell) => cells.castCell(cell, dataType, to)),
+            to,
+          );
     }
     case 'Max':
     case 'Clip':
@@ -57,7 +69,10 @@ function evaluate(node: OnnxNode, inputs: Inputs): Value | null {
     case 'MatMul':
       return gridValue(contractMatMul(toGrid(a ?? null), toGrid(b ?? null)), dataType);
     case 'Einsum':
-      return gridValue(contractEinsum(stringAttribute(node, 'equation') ?? '', inputs.map(toGrid)), dataType);
+      return gridValue(
+        contractEinsum(stringAttribute(node, 'equation') ?? '', inputs.map(toGrid)),
+        dataType,
+      );
     default:
       return null;
   }
@@ -74,9 +89,21 @@ const BINARY: Readonly<Record<string, (x: Cell, y: Cell) => Cell | null>> = {
   GreaterOrEqual: cells.compare('GreaterOrEqual'),
   LessOrEqual: cells.compare('LessOrEqual'),
 };
-const RESULT_BOOL: ReadonlySet<string> = new Set(['And', 'Equal', 'Greater', 'Less', 'GreaterOrEqual', 'LessOrEqual']);
+const RESULT_BOOL: ReadonlySet<string> = new Set([
+  'And',
+  'Equal',
+  'Greater',
+  'Less',
+  'GreaterOrEqual',
+  'LessOrEqual',
+]);
 
-function zipped(a: Value | null, b: Value | null, combine: (x: Cell, y: Cell) => Cell | null, dataType: number): Value | null {
+function zipped(
+  a: Value | null,
+  b: Value | null,
+  combine: (x: Cell, y: Cell) => Cell | null,
+  dataType: number,
+): Value | null {
   const [x, y] = [toGrid(a), toGrid(b)];
   return x === null || y === null ? null : gridValue(zip(x, y, combine), dataType);
 }
@@ -92,7 +119,8 @@ function lookup(node: OnnxNode, inputs: Inputs): Value | null {
   } else {
     const shape = shapeOf(grid);
     const last = shape[shape.length - 1];
-    if (last === undefined || !p.isOne(last) || intAttribute(node, 'batch_dims', 0) !== 0) return null;
+    if (last === undefined || !p.isOne(last) || intAttribute(node, 'batch_dims', 0) !== 0)
+      return null;
     grid = reshape(grid, shape.slice(0, -1));
   }
   return gridValue(grid === null ? null : gatherRows(matrix, grid), data?.dataType ?? 0);
@@ -117,7 +145,13 @@ function foldedMatrix(node: OnnxNode, data: Value | null): Matrix | null {
   const [rows, width] = data.tensor.dims as [number, number];
   const name = node.inputs[0] ?? '';
   const tensor = encodeTensor(name, data.tensor);
-  if (tensor === null || isInteger(data.dataType) || data.dataType === OnnxType.bool || rows * width === 0) return null;
+  if (
+    tensor === null ||
+    isInteger(data.dataType) ||
+    data.dataType === OnnxType.bool ||
+    rows * width === 0
+  )
+    return null;
   const matrix = { name, tensor, rows, dim: width };
   folded.set(data.tensor, matrix);
   return matrix;
@@ -125,9 +159,13 @@ function foldedMatrix(node: OnnxNode, data: Value | null): Matrix | null {
 
 function quotient(a: Value | null, b: Value | null, dataType: number): Value | null {
   const size = toInts(b);
-  const symbol = size?.values.length === 1 && size.values[0] !== undefined ? p.asSymbol(size.values[0]) : null;
+  const symbol =
+    size?.values.length === 1 && size.values[0] !== undefined ? p.asSymbol(size.values[0]) : null;
   if (symbol !== null && a?.kind === 'grid') {
-    return gridValue(map(a.grid, (cell) => cells.divideBySymbol(cell, symbol)), dataType);
+    return gridValue(
+      map(a.grid, (cell) => cells.divideBySymbol(cell, symbol)),
+      dataType,
+    );
   }
   return zipped(a, b, cells.divide, dataType);
 }
@@ -136,13 +174,19 @@ function quotient(a: Value | null, b: Value | null, dataType: number): Value | n
 function clamp(node: OnnxNode, inputs: Inputs): Value | null {
   const [a, b] = inputs;
   const isMax = node.opType === 'Max';
-  const upper = isMax ? null : (floatAttribute(node, 'max') ?? ((node.inputs[2] ?? '') === '' ? null : scalarOf(inputs[2] ?? null) ?? 0));
+  const upper = isMax
+    ? null
+    : (floatAttribute(node, 'max') ??
+      ((node.inputs[2] ?? '') === '' ? null : (scalarOf(inputs[2] ?? null) ?? 0)));
   if ((upper !== null && upper < 3e38) || (isMax && inputs.length !== 2)) return null;
   const data = a?.kind === 'grid' ? a : b;
   const bound = a?.kind === 'grid' ? b : a;
   const low = floatAttribute(node, 'min') ?? scalarOf(bound ?? null);
   if (data?.kind !== 'grid' || low === null) return null;
-  return gridValue(map(data.grid, (cell) => cells.atLeast(cell, low)), data.dataType);
+  return gridValue(
+    map(data.grid, (cell) => cells.atLeast(cell, low)),
+    data.dataType,
+  );
 }
 
 /** One of the branches is a number; only masks of rows and repaired counts have a meaning. */
@@ -155,7 +199,9 @@ function where(inputs: Inputs): Value | null {
   const both = ifFalse !== null ? zip(x, y, (left) => left) : zip(y, x, (left) => left);
   if (both === null || (ifTrue === null && ifFalse === null)) return null;
   const grid = zip(test, both, (cell, other) =>
-    ifFalse !== null ? cells.choose(cell, other, number(ifFalse)) : cells.choose(cell, number(ifTrue as number), other),
+    ifFalse !== null
+      ? cells.choose(cell, other, number(ifFalse))
+      : cells.choose(cell, number(ifTrue as number), other),
   );
   return gridValue(grid, inputs[1]?.dataType ?? 0);
 }
@@ -165,7 +211,9 @@ function reduced(node: OnnxNode, inputs: Inputs): Value | null {
   if (data?.kind !== 'grid') return null;
   const rank = data.grid.axes.length;
   const global = node.opType === 'GlobalAveragePool';
-  const axes = global ? Array.from({ length: rank - 2 }, (_, i) => i + 2) : reduceAxes(node, inputs, rank);
+  const axes = global
+    ? Array.from({ length: rank - 2 }, (_, i) => i + 2)
+    : reduceAxes(node, inputs, rank);
   if (axes === null) return null;
   const keep = global || intAttribute(node, 'keepdims', 1) === 1;
   const grid = reduce(data.grid, axes, node.opType === 'ReduceSum' ? 'sum' : 'mean', keep);

@@ -2,8 +2,8 @@
 import type { ReportEntry } from '../manifest.js';
 import type { OnnxModel, OnnxNode } from '../onnx/types.js';
 import { describe, intAttribute } from './attributes.js';
-import { bagsOf, obstacle } from './cuttable.js';
 import type { Cut, LookupValue } from './cut.js';
+import { bagsOf, obstacle } from './cuttable.js';
 import type { Value } from './domain.js';
 import type { Interpretation } from './interpreter.js';
 import { initializerValue, matrixOf } from './values.js';
@@ -41,20 +41,41 @@ function stayed(
   taken: ReadonlySet<string>,
   reasons: ReadonlyMap<string, string>,
 ): ReportEntry | null {
-  if ((node.opType !== 'Gather' && node.opType !== 'GatherND') || intAttribute(node, 'axis', 0) !== 0) return null;
+  if (node.opType !== 'Gather' && node.opType !== 'GatherND') return null;
   const name = node.inputs[0] ?? '';
   const tensor = dense.graph.initializers.get(name);
-  const data = interpretation.values.get(name) ?? (tensor === undefined ? null : initializerValue(name, tensor));
+  const data =
+    interpretation.values.get(name) ??
+    (tensor === undefined ? null : initializerValue(name, tensor));
   const matrix = matrixOf(data);
-  if (matrix === null) return null;
+  const rowIds = interpretation.values.get(node.inputs[1] ?? '');
+  if (matrix === null) {
+    if (data?.kind !== 'opaque' || rowIds?.kind !== 'grid' || rowIds.grid.cells[0]?.type !== 'id')
+      return null;
+    return {
+      level: 'warn',
+      text: `rows of '${name}' are not taken out: the table is ${data.reason} (${describe(node)})`,
+    };
+  }
   const also = taken.has(matrix.name) ? ' as well as in the bundle' : '';
   const what = `table '${matrix.name}' [${matrix.rows}, ${matrix.dim}] stays in the dense graph${also}`;
   const where = `${describe(node)}${inside === null ? '' : ` inside ${inside}`}`;
   const ids = interpretation.values.get(node.inputs[1] ?? '') ?? null;
-  if (inside === null && (ids?.kind === 'const' || ids?.kind === 'ints' || ids?.kind === 'range')) {
-    return { level: 'info', text: `${what}: its ids in ${where} do not depend on the inputs' values` };
+  if (intAttribute(node, 'axis', 0) !== 0) {
+    return ids?.kind === 'grid'
+      ? { level: 'warn', text: `${what}: its columns are looked up, not its rows (${where})` }
+      : null;
   }
-  return { level: 'warn', text: `${what}: ${reason(node, ids, inside, interpretation, reasons)} (${where})` };
+  if (inside === null && (ids?.kind === 'const' || ids?.kind === 'ints' || ids?.kind === 'range')) {
+    return {
+      level: 'info',
+      text: `${what}: its ids in ${where} do not depend on the inputs' values`,
+    };
+  }
+  return {
+    level: 'warn',
+    text: `${what}: ${reason(node, ids, inside, interpretation, reasons)} (${where})`,
+  };
 }
 
 function reason(
@@ -67,7 +88,8 @@ function reason(
   const own = interpretation.values.get(node.outputs[0] ?? '') ?? null;
   const given = reasons.get(node.outputs[0] ?? '');
   if (given !== undefined) return given;
-  if (own?.kind === 'grid') return obstacle(own.grid) ?? 'its rows are pooled in a way that bundles do not have';
+  if (own?.kind === 'grid')
+    return obstacle(own.grid) ?? 'its rows are pooled in a way that bundles do not have';
   if (inside !== null) return 'it is looked up inside a subgraph that is not a sum or a mean';
   if (ids?.kind === 'opaque') return `its ids are ${ids.reason}`;
   if (ids?.kind === 'grid') return 'its ids are not integers of the inputs';
@@ -86,7 +108,11 @@ export function reportUnpooled(lookups: readonly LookupValue[], cut: Cut): Repor
     }
     const user = [...cut.nodes].find((node) => node.inputs.includes(name));
     return [...histories].flatMap(([key, n]) =>
-      n > 1 ? [`rows of ${key} are not pooled: ${user === undefined ? 'they are an output' : `${describe(user)} uses them one by one`}`] : [],
+      n > 1
+        ? [
+            `rows of ${key} are not pooled: ${user === undefined ? 'they are an output' : `${describe(user)} uses them one by one`}`,
+          ]
+        : [],
     );
   });
   return [...new Set(entries)].map((text) => ({ level: 'info', text }));
@@ -98,7 +124,11 @@ export function reportShared(dense: OnnxModel, tables: ReadonlySet<string>): Rep
     if (!dense.graph.initializers.has(name)) return [];
     const user = dense.graph.nodes.find((node) => node.inputs.includes(name));
     if (user === undefined || user.opType === 'Gather' || user.opType === 'GatherND') return [];
-    return [{ level: 'info', text: `table '${name}' is in the dense graph too: ${describe(user)} uses the whole matrix` }];
+    return [
+      {
+        level: 'info',
+        text: `table '${name}' is in the dense graph too: ${describe(user)} uses the whole matrix`,
+      },
+    ];
   });
 }
-

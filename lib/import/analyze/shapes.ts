@@ -1,13 +1,13 @@
 /** Shape arithmetic: integers that come from Shape, followed as polynomials of the free dimensions. */
-import { OnnxType, type OnnxNode } from '../onnx/types.js';
+import { type OnnxNode, OnnxType } from '../onnx/types.js';
 import { intAttribute } from './attributes.js';
 import { decodeTensor, isFloat, isInteger } from './constants.js';
 import type { Value } from './domain.js';
 import { axesOf, insertAxes, normaliseAxis, sliceArguments, sliceRange } from './fold.js';
 import { copy, makeGrid } from './grid.js';
-import * as p from './poly.js';
 import type { Poly } from './poly.js';
-import { constant, gridValue, INT64, intsValue, toInts, valueShape, type Ints } from './values.js';
+import * as p from './poly.js';
+import { constant, gridValue, INT64, type Ints, intsValue, toInts, valueShape } from './values.js';
 
 type Inputs = readonly (Value | null)[];
 
@@ -22,9 +22,15 @@ function evaluate(node: OnnxNode, inputs: Inputs): Value | null {
     case 'Shape': {
       const shape = valueShape(inputs[0] ?? null);
       if (shape === null) return null;
-      const bound = (at: number): number => Math.min(Math.max(at < 0 ? at + shape.length : at, 0), shape.length);
-      const part = shape.slice(bound(intAttribute(node, 'start', 0)), bound(intAttribute(node, 'end', shape.length)));
-      return part.includes(null) ? unknownEntries(node, part) : intsValue(INT64, [part.length], part as Poly[]);
+      const bound = (at: number): number =>
+        Math.min(Math.max(at < 0 ? at + shape.length : at, 0), shape.length);
+      const part = shape.slice(
+        bound(intAttribute(node, 'start', 0)),
+        bound(intAttribute(node, 'end', shape.length)),
+      );
+      return part.includes(null)
+        ? unknownEntries(node, part)
+        : intsValue(INT64, [part.length], part as Poly[]);
     }
     case 'Size': {
       const shape = valueShape(inputs[0] ?? null);
@@ -60,7 +66,9 @@ function range(inputs: Inputs): Value | null {
   const [start, limit, step] = inputs.map((value) => toInts(value)?.values[0]);
   if (start === undefined || limit === undefined || step === undefined) return null;
   const length = p.divide(p.add(limit, start, -1), step);
-  return length === null ? null : { kind: 'range', dataType: inputs[0]?.dataType ?? INT64, start, step, length };
+  return length === null
+    ? null
+    : { kind: 'range', dataType: inputs[0]?.dataType ?? INT64, start, step, length };
 }
 
 /** Operators that move entries of a vector. */
@@ -90,7 +98,11 @@ function entries(node: OnnxNode, inputs: Inputs, ints: readonly (Ints | null)[])
       const [slice, ...more] = sliceArguments(node, consts, 1) ?? [];
       if (slice === undefined || more.length > 0) return null;
       const at = sliceRange(slice.start, slice.end, slice.step, data.values.length);
-      return intsValue(dataType, [at.length], at.map((i) => data.values[i] as Poly));
+      return intsValue(
+        dataType,
+        [at.length],
+        at.map((i) => data.values[i] as Poly),
+      );
     }
     case 'Concat': {
       if (ints.some((part) => part === null || part.dims.length !== 1)) return null;
@@ -99,11 +111,12 @@ function entries(node: OnnxNode, inputs: Inputs, ints: readonly (Ints | null)[])
     }
     case 'Unsqueeze': {
       const axes = axesOf(node, consts, 1);
-      const dims = axes == null ? null : insertAxes(data.dims, axes, data.dims.length + axes.length, 1);
+      const dims =
+        axes == null ? null : insertAxes(data.dims, axes, data.dims.length + axes.length, 1);
       return dims === null || dims.length > 1 ? null : intsValue(dataType, dims, data.values);
     }
     case 'Squeeze':
-      return data.values.length === 1 ? intsValue(dataType, [], data.values) : inputs[0] as Value;
+      return data.values.length === 1 ? intsValue(dataType, [], data.values) : (inputs[0] as Value);
     case 'Reshape': {
       const rank = consts[1]?.data.length;
       if (rank === undefined || rank > 1) return null;
@@ -113,7 +126,10 @@ function entries(node: OnnxNode, inputs: Inputs, ints: readonly (Ints | null)[])
     case 'ReduceSum': {
       const combine = node.opType === 'ReduceProd' ? p.multiply : p.add;
       const keep = intAttribute(node, 'keepdims', 1) === 1;
-      const total = data.values.reduce((a, b) => combine(a, b), p.poly(node.opType === 'ReduceProd' ? 1 : 0));
+      const total = data.values.reduce(
+        (a, b) => combine(a, b),
+        p.poly(node.opType === 'ReduceProd' ? 1 : 0),
+      );
       return intsValue(dataType, keep ? data.dims.map(() => 1) : [], [total]);
     }
     default:
@@ -129,7 +145,11 @@ function arithmetic(node: OnnxNode, inputs: Inputs, ints: readonly (Ints | null)
   const dims = a.dims.length >= b.dims.length ? a.dims : b.dims;
   const n = Math.max(a.values.length, b.values.length);
   const at = (side: Ints, i: number): Poly => side.values[side.values.length === 1 ? 0 : i] as Poly;
-  if ((a.values.length !== 1 && a.values.length !== n) || (b.values.length !== 1 && b.values.length !== n)) return null;
+  if (
+    (a.values.length !== 1 && a.values.length !== n) ||
+    (b.values.length !== 1 && b.values.length !== n)
+  )
+    return null;
   const pairs = Array.from({ length: n }, (_, i): [Poly, Poly] => [at(a, i), at(b, i)]);
   const compare = COMPARE[opType];
   if (compare !== undefined) {
@@ -143,7 +163,9 @@ function arithmetic(node: OnnxNode, inputs: Inputs, ints: readonly (Ints | null)
   const combine = COMBINE[opType];
   if (combine === undefined) return null;
   const values = pairs.map(([x, y]) => combine(x, y));
-  return values.includes(null) ? null : intsValue(inputs[0]?.dataType ?? INT64, dims, values as Poly[]);
+  return values.includes(null)
+    ? null
+    : intsValue(inputs[0]?.dataType ?? INT64, dims, values as Poly[]);
 }
 
 const COMPARE: Readonly<Record<string, (sign: number) => boolean>> = {
@@ -181,11 +203,19 @@ function where(inputs: Inputs, ints: readonly (Ints | null)[]): Value | null {
     return source.values[source.values.length === 1 ? 0 : i];
   });
   if (values.includes(undefined)) return null;
-  return intsValue(inputs[1]?.dataType ?? INT64, n === 1 && test.dims.length === 0 ? [] : [n], values as Poly[]);
+  return intsValue(
+    inputs[1]?.dataType ?? INT64,
+    n === 1 && test.dims.length === 0 ? [] : [n],
+    values as Poly[],
+  );
 }
 
 /** The sizes that a Reshape asks for; null when they are not known. */
-export function reshapeTargets(old: readonly Poly[], value: Value | null, allowZero: boolean): Poly[] | null {
+export function reshapeTargets(
+  old: readonly Poly[],
+  value: Value | null,
+  allowZero: boolean,
+): Poly[] | null {
   const ints = toInts(value);
   if (ints === null) return null;
   const isUnknown = (size: Poly): boolean => p.asSymbol(size)?.startsWith('?') ?? false;
@@ -222,4 +252,3 @@ export function reduceAxes(node: OnnxNode, inputs: Inputs, rank: number): number
   const normal = axes.map((axis) => normaliseAxis(axis, rank));
   return normal.includes(null) ? null : [...new Set(normal as number[])];
 }
-

@@ -1,10 +1,10 @@
 /** Constructors and readings of values that every rule needs. */
-import { OnnxType, type OnnxTensor } from '../onnx/types.js';
+import { type OnnxTensor, OnnxType } from '../onnx/types.js';
 import { decodeTensor, isFloat } from './constants.js';
 import type { Axis, Cell, ConstTensor, Grid, Matrix, Value } from './domain.js';
 import { copy, fixed, makeGrid, shapeOf } from './grid.js';
-import * as p from './poly.js';
 import type { Poly } from './poly.js';
+import * as p from './poly.js';
 
 export function constant(tensor: ConstTensor, matrix: Matrix | null = null): Value {
   return { kind: 'const', dataType: tensor.dataType, tensor, matrix };
@@ -50,9 +50,14 @@ export function toGrid(value: Value | null): Grid | null {
 function numberGrid({ dims, data }: ConstTensor): Grid | null {
   if (data.length === 0) return null;
   const same = data.every((number) => number === data[0]);
-  const axes = dims.map((size): Axis => (size === 1 ? [] : [same ? copy(p.poly(size)) : fixed(size)]));
+  const axes = dims.map(
+    (size): Axis => (size === 1 ? [] : [same ? copy(p.poly(size)) : fixed(size)]),
+  );
   const list = same ? [data[0] as number] : data;
-  return makeGrid(axes, list.map((number): Cell => ({ type: 'number', value: number })));
+  return makeGrid(
+    axes,
+    list.map((number): Cell => ({ type: 'number', value: number })),
+  );
 }
 
 /** The number that all elements of a constant have. */
@@ -76,7 +81,11 @@ export function toInts(value: Value | null): Ints | null {
 }
 
 /** Becomes a constant when nothing in it is free. */
-export function intsValue(dataType: number, dims: readonly number[], values: readonly Poly[]): Value {
+export function intsValue(
+  dataType: number,
+  dims: readonly number[],
+  values: readonly Poly[],
+): Value {
   const numbers = values.map(p.constant);
   if (!numbers.includes(null)) return constant({ dataType, dims, data: numbers as number[] });
   return { kind: 'ints', dataType, dims, values };

@@ -2,10 +2,17 @@
 import type { OnnxNode } from '../onnx/types.js';
 import { intAttribute, intsAttribute } from './attributes.js';
 import type { Bounds, ConstTensor, Grid, OffsetSource, Value } from './domain.js';
-import { axesOf, insertAxes, normaliseAxis, sliceArguments, sliceRange, splitSizes } from './fold.js';
+import {
+  axesOf,
+  insertAxes,
+  normaliseAxis,
+  sliceArguments,
+  sliceRange,
+  splitSizes,
+} from './fold.js';
 import { axisSize, concat, expand, pick, reshape, select, shapeOf, transpose } from './grid.js';
-import * as p from './poly.js';
 import type { Poly } from './poly.js';
+import * as p from './poly.js';
 import { reshapeTargets, sizesOf } from './shapes.js';
 import { gridValue, toGrid, toInts } from './values.js';
 
@@ -38,15 +45,26 @@ function one(grid: Grid | null, dataType: number): readonly Value[] | null {
   return value === null ? null : [value];
 }
 
-function view(node: OnnxNode, grid: Grid, inputs: Inputs, consts: readonly (ConstTensor | null)[]): Grid | null {
+function view(
+  node: OnnxNode,
+  grid: Grid,
+  inputs: Inputs,
+  consts: readonly (ConstTensor | null)[],
+): Grid | null {
   const shape = shapeOf(grid);
   const rank = shape.length;
   switch (node.opType) {
     case 'Identity':
-    case 'Dropout':
       return grid;
+    case 'Dropout':
+      // Its third input switches training on.
+      return (node.inputs[2] ?? '') === '' || consts[2]?.data[0] === 0 ? grid : null;
     case 'Reshape': {
-      const targets = reshapeTargets(shape, inputs[1] ?? null, intAttribute(node, 'allowzero', 0) === 1);
+      const targets = reshapeTargets(
+        shape,
+        inputs[1] ?? null,
+        intAttribute(node, 'allowzero', 0) === 1,
+      );
       return targets === null ? null : reshape(grid, targets);
     }
     case 'Flatten': {
@@ -58,7 +76,10 @@ function view(node: OnnxNode, grid: Grid, inputs: Inputs, consts: readonly (Cons
       const axes = axesOf(node, consts, 1);
       if (axes === undefined) return null;
       const drop = axes?.map((axis) => normaliseAxis(axis, rank));
-      return reshape(grid, shape.filter((size, i) => (drop === undefined ? !p.isOne(size) : !drop.includes(i))));
+      return reshape(
+        grid,
+        shape.filter((size, i) => (drop === undefined ? !p.isOne(size) : !drop.includes(i))),
+      );
     }
     case 'Unsqueeze': {
       const axes = axesOf(node, consts, 1);
@@ -82,7 +103,12 @@ function view(node: OnnxNode, grid: Grid, inputs: Inputs, consts: readonly (Cons
     }
     case 'GatherND': {
       const index = consts[1];
-      if (index == null || index.dims[index.dims.length - 1] !== 1 || intAttribute(node, 'batch_dims', 0) !== 0) return null;
+      if (
+        index == null ||
+        index.dims[index.dims.length - 1] !== 1 ||
+        intAttribute(node, 'batch_dims', 0) !== 0
+      )
+        return null;
       return selectByIndex(grid, 0, { ...index, dims: index.dims.slice(0, -1) });
     }
     default:
@@ -111,17 +137,31 @@ function selectByIndex(grid: Grid, axis: number, index: ConstTensor | null): Gri
   if (index.dims.length === 0) return pick(grid, axis, positions[0] as number);
   const chosen = select(grid, axis, positions);
   if (chosen === null || index.dims.length === 1) return chosen;
-  return reshape(chosen, [...shape.slice(0, axis), ...index.dims.map(p.poly), ...shape.slice(axis + 1)]);
+  return reshape(chosen, [
+    ...shape.slice(0, axis),
+    ...index.dims.map(p.poly),
+    ...shape.slice(axis + 1),
+  ]);
 }
 
-function split(node: OnnxNode, grid: Grid, consts: readonly (ConstTensor | null)[], dataType: number): readonly Value[] | null {
+function split(
+  node: OnnxNode,
+  grid: Grid,
+  consts: readonly (ConstTensor | null)[],
+  dataType: number,
+): readonly Value[] | null {
   const axis = normaliseAxis(intAttribute(node, 'axis', 0), grid.axes.length);
   const size = axis === null ? null : p.constant(shapeOf(grid)[axis] as Poly);
-  if (axis === null || size === null || ((node.inputs[1] ?? '') !== '' && consts[1] == null)) return null;
+  if (axis === null || size === null || ((node.inputs[1] ?? '') !== '' && consts[1] == null))
+    return null;
   const sizes = splitSizes(node, consts[1]?.data ?? null, size);
   let at = 0;
   const parts = sizes?.map((n) => {
-    const part = select(grid, axis, Array.from({ length: n }, (_, i) => at + i));
+    const part = select(
+      grid,
+      axis,
+      Array.from({ length: n }, (_, i) => at + i),
+    );
     at += n;
     return gridValue(part, dataType);
   });
@@ -136,23 +176,37 @@ export function asBounds(value: Value | null): Bounds | null {
     if (dims.length !== 1 || data.length < 2) return null;
     const step = (data[1] as number) - (data[0] as number);
     const shift = (data[0] as number) / step;
-    if (step < 1 || !Number.isInteger(shift) || data.some((x, i) => x !== (i + shift) * step)) return null;
+    if (step < 1 || !Number.isInteger(shift) || data.some((x, i) => x !== (i + shift) * step))
+      return null;
     const length = p.poly(data.length + shift);
     return { source: { kind: 'range', step, length }, complete: true, shift, length };
   }
   if (value?.kind === 'range') {
     const step = p.constant(value.step);
     if (p.constant(value.start) !== 0 || step === null || step < 1) return null;
-    return { source: { kind: 'range', step, length: value.length }, complete: true, shift: 0, length: value.length };
+    return {
+      source: { kind: 'range', step, length: value.length },
+      complete: true,
+      shift: 0,
+      length: value.length,
+    };
   }
   const whole = value?.kind === 'grid' ? wholeInput(value.grid, true) : null;
   if (whole === null) return null;
   const length = p.add(whole.length, p.poly(whole.start));
-  return { source: { kind: 'input', name: whole.input, length }, complete: true, shift: whole.start, length };
+  return {
+    source: { kind: 'input', name: whole.input, length },
+    complete: true,
+    shift: whole.start,
+    length,
+  };
 }
 
 /** A rank-1 grid that is an input, element by element; `tail` allows the first ones to be cut off. */
-export function wholeInput(grid: Grid, tail = false): { input: string; start: number; add: number; length: Poly } | null {
+export function wholeInput(
+  grid: Grid,
+  tail = false,
+): { input: string; start: number; add: number; length: Poly } | null {
   const [axis] = grid.axes;
   const [cell] = grid.cells;
   if (grid.axes.length !== 1 || axis === undefined || axis.length > 1) return null;
@@ -162,7 +216,8 @@ export function wholeInput(grid: Grid, tail = false): { input: string; start: nu
   if (!tail && cell.start !== 0) return null;
   const shift = cell.type === 'id' ? cell.add : 0;
   for (const [i, other] of grid.cells.entries()) {
-    if (other.type !== cell.type || other.input !== cell.input || other.start !== cell.start + i) return null;
+    if (other.type !== cell.type || other.input !== cell.input || other.start !== cell.start + i)
+      return null;
     if (other.type === 'id' && (other.add !== shift || other.clamped)) return null;
   }
   return { input: cell.input, start: cell.start, add: shift, length: axisSize(axis) };
@@ -175,17 +230,33 @@ function evaluateBounds(node: OnnxNode, inputs: Inputs): Value | null {
   if (node.opType === 'Concat' && inputs.length === 2) {
     const total = toInts(second ?? null);
     const bounds = data?.kind === 'const' ? null : asBounds(data ?? null);
-    if (bounds === null || total?.values.length !== 1 || bounds.shift !== 0 || !bounds.complete) return null;
+    if (bounds === null || total?.values.length !== 1 || bounds.shift !== 0 || !bounds.complete)
+      return null;
     if (data?.kind === 'bounds') return null;
     const source: OffsetSource = bounds.source;
-    if (source.kind === 'range' && !p.equal(total.values[0] as Poly, p.multiply(p.poly(source.step), source.length))) {
+    if (
+      source.kind === 'range' &&
+      !p.equal(total.values[0] as Poly, p.multiply(p.poly(source.step), source.length))
+    ) {
       return null;
     }
     const complete = source.kind === 'range';
-    return { kind: 'bounds', dataType, bounds: { source, complete, shift: 0, length: p.add(bounds.length, p.ONE) } };
+    return {
+      kind: 'bounds',
+      dataType,
+      bounds: { source, complete, shift: 0, length: p.add(bounds.length, p.ONE) },
+    };
   }
-  if (node.opType !== 'Slice' || (data?.kind !== 'bounds' && data?.kind !== 'grid' && data?.kind !== 'range')) return null;
-  if (data.kind === 'grid' && (data.grid.axes[0]?.[0]?.kind === 'fixed' || data.grid.cells[0]?.type !== 'id')) return null;
+  if (
+    node.opType !== 'Slice' ||
+    (data?.kind !== 'bounds' && data?.kind !== 'grid' && data?.kind !== 'range')
+  )
+    return null;
+  if (
+    data.kind === 'grid' &&
+    (data.grid.axes[0]?.[0]?.kind === 'fixed' || data.grid.cells[0]?.type !== 'id')
+  )
+    return null;
   const consts = inputs.map((value) => (value?.kind === 'const' ? value.tensor : null));
   const [slice, ...more] = sliceArguments(node, consts, 1) ?? [];
   const bounds = asBounds(data);

@@ -96,25 +96,41 @@ export function makeFeeds(fixture: Fixture, batch: number, seed: number): Feeds 
     const target = fixture.inputs.find((other) => other.name === of);
     const extent = target?.shape[target.shape.length - 1];
     let starts = [0];
-    for (let row = 0; row < batch; row++) starts.push((starts[row] as number) + (row === 0 ? 3 : whole(0, 5)));
+    for (let row = 0; row < batch; row++)
+      starts.push((starts[row] as number) + (row === 0 ? 3 : whole(0, 5)));
     if (typeof extent === 'number') {
-      starts = [0, ...Array.from({ length: batch - 1 }, () => whole(0, extent)).sort((a, b) => a - b), extent];
+      starts = [
+        0,
+        ...Array.from({ length: batch - 1 }, () => whole(0, extent)).sort((a, b) => a - b),
+        extent,
+      ];
     } else sizes[extent as string] = starts[batch] as number;
     if (input.shape[input.shape.length - 1] !== 'batch+1') starts = starts.slice(0, -1);
     const rows = input.shape.length === 2 ? (input.shape[0] as number) : 1;
     const data = Array.from({ length: rows }, () => starts).flat();
-    feeds[input.name] = { dtype: input.dtype, dims: input.shape.length === 2 ? [rows, starts.length] : [starts.length], data };
+    feeds[input.name] = {
+      dtype: input.dtype,
+      dims: input.shape.length === 2 ? [rows, starts.length] : [starts.length],
+      data,
+    };
   }
-  const order = [...fixture.inputs].sort((a, b) => Number(a.generator.kind === 'mask') - Number(b.generator.kind === 'mask'));
+  const order = [...fixture.inputs].sort(
+    (a, b) => Number(a.generator.kind === 'mask') - Number(b.generator.kind === 'mask'),
+  );
   for (const { name, dtype, shape, generator } of order) {
     if (feeds[name] !== undefined) continue;
-    const dims = shape.map((extent) => (typeof extent === 'number' ? extent : (sizes[extent] as number)));
+    const dims = shape.map((extent) =>
+      typeof extent === 'number' ? extent : (sizes[extent] as number),
+    );
     const n = count(dims);
     const width = dims[dims.length - 1] ?? 1;
     const prefix = (): boolean[] => {
       const keep: boolean[] = [];
       for (let row = 0; row * width < n; row++) {
-        const length = row === 1 && !(generator.kind === 'padded-ids' && generator.empty === false) ? 0 : whole(1, width + 1);
+        const length =
+          row === 1 && !(generator.kind === 'padded-ids' && generator.empty === false)
+            ? 0
+            : whole(1, width + 1);
         for (let i = 0; i < width; i++) keep.push(i < length);
       }
       return keep;
@@ -122,15 +138,22 @@ export function makeFeeds(fixture: Fixture, batch: number, seed: number): Feeds 
     const at = (i: number): number => {
       switch (generator.kind) {
         case 'ids':
-          return whole(generator.low, Array.isArray(generator.high) ? (generator.high[i % width] as number) : generator.high);
+          return whole(
+            generator.low,
+            Array.isArray(generator.high) ? (generator.high[i % width] as number) : generator.high,
+          );
         case 'padded-ids':
           return whole(generator.low, generator.high);
         case 'lengths':
           return whole(1, generator.high + 1);
         case 'mixed':
-          return i % width < generator.dense ? next() * 2 - 1 : whole(0, generator.high[(i % width) - generator.dense] as number);
+          return i % width < generator.dense
+            ? next() * 2 - 1
+            : whole(0, generator.high[(i % width) - generator.dense] as number);
         default:
-          return next() * (generator.kind === 'normal' ? 4 : 1) - (generator.kind === 'normal' ? 2 : 0);
+          return (
+            next() * (generator.kind === 'normal' ? 4 : 1) - (generator.kind === 'normal' ? 2 : 0)
+          );
       }
     };
     let data = Array.from({ length: n }, (_, i) => at(i));
@@ -139,7 +162,11 @@ export function makeFeeds(fixture: Fixture, batch: number, seed: number): Feeds 
       data = data.map((value, i) => (keep[i] ? value : generator.pad));
     }
     if (generator.kind === 'mask') {
-      data = (generator.ids === 'lengths' ? prefix() : (feeds[generator.ids] as Array_).data.map((id) => id !== 0)).map(Number);
+      data = (
+        generator.ids === 'lengths'
+          ? prefix()
+          : (feeds[generator.ids] as Array_).data.map((id) => id !== 0)
+      ).map(Number);
     }
     feeds[name] = { dtype, dims, data: dtype === 'float32' ? data.map(Math.fround) : data };
   }
@@ -167,7 +194,9 @@ async function floats(tensor: OnnxTensor): Promise<number[]> {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   return Array.from({ length: count(tensor.dims) }, (_, i) => {
     if (tensor.dataType === 10) return half(view.getUint16(i * 2, true));
-    return tensor.dataType === 11 ? Math.fround(view.getFloat64(i * 8, true)) : view.getFloat32(i * 4, true);
+    return tensor.dataType === 11
+      ? Math.fround(view.getFloat64(i * 8, true))
+      : view.getFloat32(i * 4, true);
   });
 }
 
@@ -183,7 +212,11 @@ async function run(session: InferenceSession, feeds: Record<string, Tensor>): Pr
   );
 }
 
-const OPTIONS: InferenceSession.SessionOptions = { intraOpNumThreads: 1, interOpNumThreads: 1, logSeverityLevel: 3 };
+const OPTIONS: InferenceSession.SessionOptions = {
+  intraOpNumThreads: 1,
+  interOpNumThreads: 1,
+  logSeverityLevel: 3,
+};
 
 export async function runOriginal(path: string, feeds: Feeds): Promise<Outputs> {
   const session = await InferenceSession.create(path, OPTIONS);
@@ -195,7 +228,10 @@ export async function runOriginal(path: string, feeds: Feeds): Promise<Outputs> 
 }
 
 /** Scores the analysed model, bag by bag and then the dense graph, once for each batch of feeds. */
-export async function runLowered(lowered: AnalyzedModel, batches: readonly { batch: number; feeds: Feeds }[]): Promise<Outputs[]> {
+export async function runLowered(
+  lowered: AnalyzedModel,
+  batches: readonly { batch: number; feeds: Feeds }[],
+): Promise<Outputs[]> {
   const tables = new Map<string, { dim: number; rows: number; data: number[] }>();
   for (const table of lowered.tables) {
     tables.set(table.name, { dim: table.dim, rows: table.rows, data: await floats(table.tensor) });
@@ -216,7 +252,8 @@ export async function runLowered(lowered: AnalyzedModel, batches: readonly { bat
           const input = lowered.inputs.find((other) => other.name === name);
           if (input?.kind !== 'tensor') throw new Error(`dense input ${name} is no tensor input`);
           const feed = feeds[name] as Array_;
-          const dtype = input.dtype === 'i32' ? 'int32' : input.dtype === 'i64' ? 'int64' : feed.dtype;
+          const dtype =
+            input.dtype === 'i32' ? 'int32' : input.dtype === 'i64' ? 'int64' : feed.dtype;
           given[name] = toTensor({ ...feed, dtype });
         }
       }
@@ -239,31 +276,40 @@ function fillSlots(
   for (const input of lowered.inputs) {
     if (input.kind !== 'tensor') continue;
     input.shape.forEach((extent, i) => {
-      if (typeof extent === 'string') symbols[extent] = (feeds[input.name] as Array_).dims[i] as number;
+      if (typeof extent === 'string')
+        symbols[extent] = (feeds[input.name] as Array_).dims[i] as number;
     });
   }
-  const size = (extent: number | string): number => (typeof extent === 'number' ? extent : (symbols[extent] as number));
+  const size = (extent: number | string): number =>
+    typeof extent === 'number' ? extent : (symbols[extent] as number);
   const slots = new Map<string, { data: Float32Array; dims: number[]; filled: Uint8Array }>();
   for (const { name, shape } of lowered.slots) {
     const dims = shape.map(size);
-    slots.set(name, { dims, data: new Float32Array(count(dims)), filled: new Uint8Array(count(dims)) });
+    slots.set(name, {
+      dims,
+      data: new Float32Array(count(dims)),
+      filled: new Uint8Array(count(dims)),
+    });
   }
   for (const bag of lowered.bags) {
     const slot = slots.get(bag.slot);
     const table = tables.get(bag.table);
-    if (slot === undefined || table === undefined) throw new Error(`bag of unknown ${bag.slot} or ${bag.table}`);
+    if (slot === undefined || table === undefined)
+      throw new Error(`bag of unknown ${bag.slot} or ${bag.table}`);
     const stride = slot.data.length / batch;
     for (let row = 0; row < batch; row++) {
       const numbers = bagOf(bag, row, lowered, feeds, table, size);
       numbers.forEach((value, i) => {
         const at = row * stride + bag.offset + i;
-        if (bag.offset + i >= stride || slot.filled[at] === 1) throw new Error(`slot ${bag.slot} is written twice at ${at}`);
+        if (bag.offset + i >= stride || slot.filled[at] === 1)
+          throw new Error(`slot ${bag.slot} is written twice at ${at}`);
         slot.filled[at] = 1;
         slot.data[at] = value;
       });
     }
   }
-  for (const [name, slot] of slots) if (slot.filled.includes(0)) throw new Error(`slot ${name} has gaps`);
+  for (const [name, slot] of slots)
+    if (slot.filled.includes(0)) throw new Error(`slot ${name} has gaps`);
   return slots;
 }
 
@@ -278,10 +324,12 @@ function bagOf(
   const input = lowered.inputs.find((other) => other.name === bag.input);
   const ids = feeds[bag.input] as Array_;
   const entries: { id: number; weight: number; add: number }[] = [];
-  const add = (i: number): number => (Array.isArray(bag.add) ? (bag.add[i] as number) : (bag.add ?? 0));
+  const add = (i: number): number =>
+    Array.isArray(bag.add) ? (bag.add[i] as number) : (bag.add ?? 0);
   if (input?.kind === 'ragged') {
     const offsets = (feeds[input.source?.offsets ?? ''] as Array_).data;
-    const weights = bag.weights === true ? (feeds[input.source?.weights ?? ''] as Array_).data : null;
+    const weights =
+      bag.weights === true ? (feeds[input.source?.weights ?? ''] as Array_).data : null;
     const end = offsets[row + 1] ?? ids.data.length;
     for (let at = offsets[row] as number; at < end; at++) {
       entries.push({ id: ids.data[at] as number, weight: weights?.[at] ?? 1, add: add(0) });
@@ -295,7 +343,9 @@ function bagOf(
       let weight = 1;
       if (typeof bag.weights === 'object') {
         const weights = feeds[bag.weights.input] as Array_;
-        weight = weights.data[row * count(weights.dims.slice(1)) + bag.weights.start + i * bag.weights.step] as number;
+        weight = weights.data[
+          row * count(weights.dims.slice(1)) + bag.weights.start + i * bag.weights.step
+        ] as number;
       }
       entries.push({ id: ids.data[row * width + place] as number, weight, add: add(i) });
     }
@@ -303,13 +353,17 @@ function bagOf(
   const vector = ({ id, weight, add: shift }: (typeof entries)[number]): number[] => {
     if (id === bag.padding) return new Array<number>(table.dim).fill(0);
     const at = id + shift;
-    if (!(at >= 0 && at < table.rows)) throw new Error(`id ${at} of ${bag.input} is outside ${bag.table}`);
+    if (!(at >= 0 && at < table.rows))
+      throw new Error(`id ${at} of ${bag.input} is outside ${bag.table}`);
     return table.data.slice(at * table.dim, (at + 1) * table.dim).map((value) => value * weight);
   };
   if (bag.pooling === 'none') return entries.flatMap(vector);
   const counted = entries.filter(({ id }) => id !== bag.padding);
   const sum = new Array<number>(table.dim).fill(0);
-  for (const entry of counted) vector(entry).forEach((value, d) => { sum[d] = (sum[d] as number) + value; });
+  for (const entry of counted)
+    vector(entry).forEach((value, d) => {
+      sum[d] = (sum[d] as number) + value;
+    });
   const divisor = bag.pooling === 'mean' ? Math.max(1, counted.length) : 1;
   return sum.map((value) => value / divisor);
 }
@@ -331,7 +385,11 @@ export function maxDifference(a: Outputs, b: Outputs): number {
 }
 
 /** What was found, in the words of a fixture's expectation. */
-export function summarize(lowered: AnalyzedModel): { tables: number; pooled: ExpectedPool[]; unpooled: number } {
+export function summarize(lowered: AnalyzedModel): {
+  tables: number;
+  pooled: ExpectedPool[];
+  unpooled: number;
+} {
   const shape = new Map(lowered.tables.map((table) => [table.name, table]));
   const pooled = lowered.bags.flatMap((bag): ExpectedPool[] => {
     const table = shape.get(bag.table);
