@@ -1,6 +1,9 @@
 /** Bags and runs of ids: how single lookups become pooled ones. */
 import type { Bag, CountCell, IdCell, Matrix, Run } from './domain.js';
 
+/** Sums of more ids than this are not taken apart again. */
+const MAX_APART = 1 << 12;
+
 export function singleRun(id: IdCell): Run {
   return {
     input: id.input,
@@ -58,8 +61,40 @@ export function joinRuns(runs: readonly Run[], symbol: string | null): Run | nul
   };
 }
 
-/** The bag of single lookups, one after another along an axis; null when they do not make one. */
+/** A pooled sum (or mean) taken apart, so that sums of sums can be pooled in one; null: too many. */
+function takeApart(bag: Bag, mode: 'sum' | 'mean'): readonly Bag[] | null {
+  const { run, weights } = bag;
+  if (bag.pooling !== mode) return [bag];
+  if (typeof run.count !== 'number' || run.ragged !== null || run.count > MAX_APART) return null;
+  if (mode === 'mean' && bag.padding !== null) return null;
+  return Array.from({ length: run.count }, (_, i): Bag => {
+    const single = {
+      ...run,
+      start: run.start + i * run.step,
+      step: 0,
+      count: 1,
+      adds: [run.adds[i] ?? run.adds[0] ?? 0],
+    };
+    const own =
+      weights === null ? null : { ...weights, start: weights.start + i * weights.step, step: 0 };
+    return { ...bag, pooling: 'none', run: single, weights: own };
+  });
+}
+
+/** The bag of lookups, one after another along an axis; null when they do not make one. */
 export function poolBags(
+  given: readonly Bag[],
+  mode: 'sum' | 'mean',
+  symbol: string | null,
+): Bag | null {
+  const counts = new Set(given.map((bag) => bag.run.count));
+  // A mean of means is a mean when they are of equally many.
+  if (symbol !== null || counts.size !== 1) return poolSingles(given, mode, symbol);
+  const apart = given.map((bag) => takeApart(bag, mode));
+  return apart.includes(null) ? null : poolSingles((apart as Bag[][]).flat(), mode, symbol);
+}
+
+function poolSingles(
   bags: readonly Bag[],
   mode: 'sum' | 'mean',
   symbol: string | null,

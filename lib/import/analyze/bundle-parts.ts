@@ -169,7 +169,7 @@ export function makeSlot(
     const common = { name, bags, symbol, width, batch: dimensions.batch ?? BATCH };
     const size = (length: Poly): number | string =>
       p.constant(length) ?? p.asSymbol(length) ?? BATCH;
-    if (!whole) return { ...common, shape: [width], owner: '' };
+    if (!whole) return { ...common, shape: symbol === null ? [width] : [symbol, width], owner: '' };
     const front = grid.axes[0] ?? [];
     const natural = isCanonical(grid) && front.length === 1 && front[0]?.kind === 'batch';
     if (natural && (symbol === null || grid.axes.every((axis) => axis.length > 0))) {

@@ -201,7 +201,7 @@ export interface Slot {
   readonly batch: number | string;
 }
 
-/** Numbers [begin, end) of each batch row of a slot. */
+/** Numbers [begin, end) of each batch row of a slot; along a free dimension, all of it. */
 export interface Piece {
   readonly slot: Slot;
   readonly begin: number;
@@ -237,7 +237,8 @@ export function placeLookups(
         continue;
       }
       let end = at + 1;
-      while (end < bags.length && !index.has(keys[end] as string)) end++;
+      // A bag along a free dimension is alone in its slot.
+      while (symbol === null && end < bags.length && !index.has(keys[end] as string)) end++;
       const slot = makeSlot(value, bags.slice(at, end));
       slots.push(slot);
       const own = keys.slice(at, end);

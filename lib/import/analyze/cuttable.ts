@@ -11,6 +11,8 @@ const MAX_RANK = 8;
 /** More bags than this in one slot are only worth it when they are not far more than their inputs. */
 const MANY_BAGS = 64;
 const MANY_PER_SOURCE = 4;
+/** Each bag along a free dimension has a slot of its own. */
+const MAX_PER_SYMBOL = 64;
 
 /** The bags of a batch row, in the order of its numbers. */
 export function bagsOf(grid: Grid): readonly Bag[] {
@@ -26,11 +28,17 @@ export function symbolOf(grid: Grid): string | null {
   return null;
 }
 
-/** Batch first, then what is counted, then the numbers of the rows: how a slot lies in memory. */
+/** Batch first, then a free dimension, then what is counted, then the numbers of the rows. */
 export function canonicalFactors(grid: Grid): Factor[] {
   const factors = grid.axes.flat();
-  const rank = (factor: Factor): number =>
-    factor.kind === 'batch' ? 0 : factor.kind === 'dim' ? 2 : 1;
+  const ranks: Readonly<Record<Factor['kind'], number>> = {
+    batch: 0,
+    symbol: 1,
+    fixed: 2,
+    copy: 2,
+    dim: 3,
+  };
+  const rank = (factor: Factor): number => ranks[factor.kind];
   return [...factors].sort((a, b) => rank(a) - rank(b));
 }
 
@@ -49,8 +57,8 @@ export function obstacle(grid: Grid): string | null {
   if (count('batch') !== 1) return 'its ids have no batch axis';
   if (count('copy') > 0) return 'its rows are repeated';
   if (count('symbol') > 1) return 'its ids have two free dimensions';
-  if (count('symbol') === 1 && bags.length > 1)
-    return 'rows of several places are mixed along a free dimension';
+  if (count('symbol') === 1 && bags.length > MAX_PER_SYMBOL)
+    return 'its free dimension has too many rows a place';
   if (count('dim') !== 1) return 'its rows are mixed with other numbers';
   if (grid.axes.length > MAX_RANK) return `its rows have more than ${MAX_RANK} axes`;
   if (!isReachable(grid)) return 'its rows are reordered along a free dimension';

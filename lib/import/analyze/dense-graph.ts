@@ -250,6 +250,12 @@ class Builder {
         first.slot.owner === name
           ? first.slot.name
           : this.shape(first.slot.name, grid, name, shapeText(first.slot));
+    } else if (first !== undefined && first.slot.symbol !== null) {
+      const parts = pieces.map((piece) => piece.slot.name);
+      const joined = this.add('Concat', parts, `${name}_parts`, [
+        ['axis', { type: 'int', value: 2n }],
+      ]);
+      result = this.shape(joined, grid, name, null);
     } else {
       const parts = pieces.map((piece) => this.slice(piece.slot, piece.begin, piece.end, name));
       const joined =
@@ -311,7 +317,8 @@ class Builder {
     }
     if (current === polyText(wanted)) return result;
     const dynamic = wanted.filter((size) => p.constant(size) === null).length;
-    if (dynamic > 1 && grid.axes.every((axis) => axis.length <= 1))
+    const apart = polyText(grid.axes.flat().map((factor) => factor.size));
+    if (dynamic > 1 && current === apart && grid.axes.every((axis) => axis.length <= 1))
       return this.insertAxes(result, grid, base);
     return this.reshape(result, wanted, base);
   }

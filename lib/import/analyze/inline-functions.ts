@@ -142,7 +142,7 @@ class Inliner {
     }
     const renamed = new Map<string, string>();
     const tail: OnnxNode[] = [];
-    body.inputs.forEach((name, i) => renamed.set(name, node.inputs[i] ?? ''));
+    for (const [i, name] of body.inputs.entries()) renamed.set(name, node.inputs[i] ?? '');
     body.outputs.forEach((name, i) => {
       const actual = node.outputs[i] ?? '';
       const input = renamed.get(name);

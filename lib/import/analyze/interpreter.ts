@@ -1,9 +1,8 @@
 /** Walks the graph once, in order, and finds out what every value is. */
 import type { OnnxGraph, OnnxModel, OnnxNode, OnnxTensor } from '../onnx/types.js';
 import { describe, graphAttribute, intAttribute } from './attributes.js';
-import { constantNode, int64Tensor } from './constants.js';
-import { bagsOf, obstacle } from './cuttable.js';
-import type { Grid, Segment, Value } from './domain.js';
+import { constantNode, isInteger } from './constants.js';
+import type { Grid, Value } from './domain.js';
 import {
   chooseBranch,
   type Environment,
@@ -11,7 +10,7 @@ import {
   evaluateLoopValues,
 } from './embedding-bag.js';
 import { fold, normaliseAxis } from './fold.js';
-import { concat, reshape, shapeOf } from './grid.js';
+import { concat } from './grid.js';
 import { inferShape } from './infer.js';
 import {
   collectNames,
@@ -22,7 +21,7 @@ import {
 } from './inline-functions.js';
 import { type Dimensions, inputValue, resolveDim } from './inputs.js';
 import { evaluateLookups } from './lookups.js';
-import * as p from './poly.js';
+import { type Rewrite, rewriteMax, rewriteMean } from './rewrites.js';
 import { evaluateShapes } from './shapes.js';
 import { constant, gridValue, initializerValue, isRows, matrixOf, scalarOf } from './values.js';
 import { evaluateViews } from './views.js';
@@ -120,8 +119,7 @@ class Interpreter {
       final.inputs.map((name) => (name === '' ? null : this.environment(name))),
       this.environment,
     );
-    const [first] = results;
-    if (first?.kind === 'max-pooled' && this.rewriteMax(final, first.segment)) return;
+    if (this.rewrite(final, inputs, results[0] ?? null)) return;
     this.nodes.push(final);
     final.outputs.forEach((name, i) => {
       if (name === '') return;
@@ -136,42 +134,29 @@ class Interpreter {
     });
   }
 
-  /** Bags of a fixed number of ids whose largest numbers are wanted: their rows, and a ReduceMax. */
-  private rewriteMax(node: OnnxNode, { grid, bounds, padding, dataType }: Segment): boolean {
-    const { source } = bounds;
-    const [, width] = shapeOf(grid);
-    if (source.kind !== 'range' || padding !== null || width === undefined) return false;
-    const bags = p.add(bounds.length, p.ONE, -1);
-    const rows = reshape(grid, [bags, p.poly(source.step), width]);
-    const isPlain =
-      rows !== null && bagsOf(rows).every((bag) => bag.padding === null && bag.weights === null);
-    if (rows === null || !isPlain || obstacle(rows) !== null) return false;
-    const name = this.names.fresh(`${node.outputs[0]}_rows`);
-    this.values.set(name, { kind: 'grid', dataType, grid: rows });
-    const reduce: OnnxNode = {
-      ...node,
-      opType: 'ReduceMax',
-      inputs: [name],
-      attributes: new Map(),
-    };
-    reduce.attributes.set('keepdims', { type: 'int', value: 0n });
-    // ReduceMax takes its axes as an input since opset 18.
-    if ((this.model.opsets.get('') ?? 1) < 18)
-      reduce.attributes.set('axes', { type: 'ints', value: [1n] });
-    else {
-      const axes = this.names.fresh(`${name}_axis`);
-      this.initializers.set(axes, int64Tensor(axes, [1]));
-      reduce.inputs.push(axes);
+  /** Puts nodes in place of one whose pooling bundles do not have. */
+  private rewrite(node: OnnxNode, inputs: Inputs, result: Value | null): boolean {
+    const setting = { names: this.names, opset: this.model.opsets.get('') ?? 1 };
+    let rewrite: Rewrite | null = null;
+    if (result?.kind === 'max-pooled') rewrite = rewriteMax(setting, node, result.segment);
+    else if (node.opType === 'ReduceMean' && node.domain === '' && result === null) {
+      rewrite = rewriteMean(
+        setting,
+        node,
+        inputs,
+        (sum) => this.evaluatePlain(sum, inputs)?.[0] ?? null,
+      );
     }
-    this.nodes.push(reduce);
-    const output = node.outputs[0] ?? '';
-    this.producers.set(output, reduce);
-    this.values.set(output, {
-      kind: 'opaque',
-      dataType,
-      shape: [bags, width],
-      reason: `computed by ${describe(reduce)}`,
-    });
+    if (rewrite === null) return false;
+    for (const tensor of rewrite.initializers) {
+      this.initializers.set(tensor.name, tensor);
+      this.values.set(tensor.name, initializerValue(tensor.name, tensor));
+    }
+    for (const [name, value] of rewrite.values) this.values.set(name, value);
+    for (const part of rewrite.nodes) {
+      this.nodes.push(part);
+      for (const name of part.outputs) this.producers.set(name, part);
+    }
     return true;
   }
 
@@ -186,7 +171,7 @@ class Interpreter {
     const inferred = output === 0 ? inferShape(node, inputs) : null;
     const shape = declared?.map((size, i) => size ?? inferred?.[i] ?? null) ?? inferred;
     const dataType = info?.dataType || outputType(node, inputs);
-    return { kind: 'opaque', dataType, shape, reason: reason ?? `computed by ${describe(node)}` };
+    return { kind: 'opaque', dataType, shape, reason: reason ?? cause(node, inputs) };
   }
 
   /**
@@ -287,7 +272,7 @@ class Interpreter {
       local.has(name) ? (local.get(name) ?? null) : outer(name);
     for (const [name, tensor] of graph.initializers)
       local.set(name, initializerValue(name, tensor));
-    graph.inputs.forEach((info, i) => local.set(info.name, args[i] ?? null));
+    for (const [i, info] of graph.inputs.entries()) local.set(info.name, args[i] ?? null);
     for (const node of graph.nodes) {
       const inputs = node.inputs.map((name) => (name === '' ? null : environment(name)));
       const results = this.evaluateInside(node, inputs, environment);
@@ -332,6 +317,25 @@ function keepMatrix(node: OnnxNode, inputs: Inputs): Value | null {
   const from = data.dataType;
   if (to !== from && !(to === 1 && (from === 10 || from === 16 || from === 11))) return null;
   return { kind: 'matrix', dataType: to, matrix };
+}
+
+const VIEWS: ReadonlySet<string> = new Set(
+  'Identity Cast CastLike Reshape Flatten Squeeze Unsqueeze Transpose Slice Gather Split'.split(
+    ' ',
+  ),
+);
+
+/** Why a value is not followed: where its data first was not. */
+function cause(node: OnnxNode, inputs: Inputs): string {
+  const [data] = inputs;
+  if (VIEWS.has(node.opType)) {
+    if (data?.kind === 'opaque') return data.reason;
+    const source = data?.kind === 'grid' ? data.grid.cells[0] : undefined;
+    if (source?.type === 'real' && isInteger(outputType(node, inputs))) {
+      return `made from the float input '${source.input}' by ${describe(node)}`;
+    }
+  }
+  return `computed by ${describe(node)}`;
 }
 
 function outputType(node: OnnxNode, inputs: Inputs): number {

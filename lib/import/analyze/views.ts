@@ -173,8 +173,10 @@ export function asBounds(value: Value | null): Bounds | null {
   if (value?.kind === 'bounds') return value.bounds;
   if (value?.kind === 'const') {
     const { dims, data } = value.tensor;
-    if (dims.length !== 1 || data.length < 2) return null;
-    const step = (data[1] as number) - (data[0] as number);
+    // One entry that is not 0 is the total behind the single bag's start.
+    if (dims.length !== 1 || data.length < 1 || (data.length === 1 && data[0] === 0)) return null;
+    const step =
+      data.length === 1 ? (data[0] as number) : (data[1] as number) - (data[0] as number);
     const shift = (data[0] as number) / step;
     if (step < 1 || !Number.isInteger(shift) || data.some((x, i) => x !== (i + shift) * step))
       return null;

@@ -1,0 +1,113 @@
+/** Poolings that bundles do not have, rewritten as ones that they have and a node that does the rest. */
+import { type OnnxAttribute, type OnnxNode, type OnnxTensor, OnnxType } from '../onnx/types.js';
+import { encodeTensor, int64Tensor } from './constants.js';
+import { bagsOf, obstacle } from './cuttable.js';
+import type { Segment, Value } from './domain.js';
+import { axisSize, reshape, shapeOf } from './grid.js';
+import type { Names } from './inline-functions.js';
+import * as p from './poly.js';
+import { reduceAxes } from './shapes.js';
+import { isRows } from './values.js';
+
+/** Nodes in place of one, the constants that they need and what is known of the values between. */
+export interface Rewrite {
+  readonly nodes: readonly OnnxNode[];
+  readonly initializers: readonly OnnxTensor[];
+  readonly values: readonly (readonly [string, Value])[];
+}
+
+interface Setting {
+  readonly names: Names;
+  readonly opset: number;
+}
+
+/** Opsets since which the axes are an input. */
+const AXES_INPUT: Readonly<Record<string, number>> = { ReduceSum: 13, ReduceMax: 18 };
+
+function reduceNode(
+  { names, opset }: Setting,
+  opType: 'ReduceSum' | 'ReduceMax',
+  node: OnnxNode,
+  input: string,
+  output: string,
+  axes: readonly number[],
+  keepDims: bigint,
+): { node: OnnxNode; initializers: OnnxTensor[] } {
+  const attributes = new Map<string, OnnxAttribute>([
+    ['keepdims', { type: 'int', value: keepDims }],
+  ]);
+  const reduce: OnnxNode = { ...node, opType, inputs: [input], outputs: [output], attributes };
+  if (opset < (AXES_INPUT[opType] ?? 1)) {
+    attributes.set('axes', { type: 'ints', value: axes.map(BigInt) });
+    return { node: reduce, initializers: [] };
+  }
+  const name = names.fresh(`${output}_axes`);
+  reduce.inputs.push(name);
+  return { node: reduce, initializers: [int64Tensor(name, axes)] };
+}
+
+/** Bags of a fixed number of ids whose largest numbers are wanted: their rows, and a ReduceMax. */
+export function rewriteMax(setting: Setting, node: OnnxNode, segment: Segment): Rewrite | null {
+  const { grid, bounds, padding, dataType } = segment;
+  const { source } = bounds;
+  const [, width] = shapeOf(grid);
+  if (source.kind !== 'range' || padding !== null || width === undefined) return null;
+  const bags = p.add(bounds.length, p.ONE, -1);
+  const rows = reshape(grid, [bags, p.poly(source.step), width]);
+  const isPlain =
+    rows !== null && bagsOf(rows).every((bag) => bag.padding === null && bag.weights === null);
+  if (rows === null || !isPlain || obstacle(rows) !== null) return null;
+  const output = node.outputs[0] ?? '';
+  const name = setting.names.fresh(`${output}_rows`);
+  const reduce = reduceNode(setting, 'ReduceMax', node, name, output, [1], 0n);
+  return {
+    nodes: [reduce.node],
+    initializers: reduce.initializers,
+    values: [
+      [name, { kind: 'grid', dataType, grid: rows }],
+      [output, { kind: 'opaque', dataType, shape: [bags, width], reason: 'a maximum of rows' }],
+    ],
+  };
+}
+
+/** A mean over all positions of rows of which some are padding: their sum, divided afterwards. */
+export function rewriteMean(
+  setting: Setting,
+  node: OnnxNode,
+  inputs: readonly (Value | null)[],
+  evaluate: (node: OnnxNode) => Value | null,
+): Rewrite | null {
+  const [data] = inputs;
+  if (data?.kind !== 'grid' || !isRows(data) || data.dataType !== OnnxType.float) return null;
+  const total = evaluate({ ...node, opType: 'ReduceSum' });
+  const axes = reduceAxes(node, inputs, data.grid.axes.length);
+  if (total?.kind !== 'grid' || axes === null || obstacle(total.grid) !== null) return null;
+  if (bagsOf(total.grid).some((bag) => bag.pooling !== 'sum')) return null;
+  const n = p.constant(p.product(axes.map((axis) => axisSize(data.grid.axes[axis] ?? []))));
+  const output = node.outputs[0] ?? '';
+  const name = setting.names.fresh(`${output}_sum`);
+  const divisor = setting.names.fresh(`${output}_length`);
+  const length = encodeTensor(divisor, { dataType: OnnxType.float, dims: [], data: [n ?? 0] });
+  if (n === null || length === null) return null;
+  const keep = node.attributes.get('keepdims');
+  const keepDims = keep?.type === 'int' ? keep.value : 1n;
+  const sum = reduceNode(setting, 'ReduceSum', node, node.inputs[0] ?? '', name, axes, keepDims);
+  const divide: OnnxNode = {
+    ...node,
+    opType: 'Div',
+    inputs: [name, divisor],
+    attributes: new Map(),
+  };
+  const { dataType } = data;
+  return {
+    nodes: [sum.node, divide],
+    initializers: [...sum.initializers, length],
+    values: [
+      [name, total],
+      [
+        output,
+        { kind: 'opaque', dataType, shape: shapeOf(total.grid), reason: 'a sum of rows divided' },
+      ],
+    ],
+  };
+}
