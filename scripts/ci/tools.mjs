@@ -94,7 +94,7 @@ export function runVitest(name, args, { env = {}, launcher = [] } = {}) {
       ...before,
       bin('vitest', 'vitest.mjs'),
       'run',
-      '--reporter=dot',
+      '--reporter=default',
       '--reporter=json',
       `--outputFile.json=${report}`,
       ...args,
