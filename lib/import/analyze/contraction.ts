@@ -1,7 +1,9 @@
 /** Products summed over an axis: a mask or weights times rows, as MatMul and Einsum write pooling. */
+
+import { zip } from './broadcast.js';
 import * as cells from './cells.js';
 import type { Grid } from './domain.js';
-import { reshape, shapeOf, transpose, zip } from './grid.js';
+import { reshape, shapeOf, transpose } from './grid.js';
 import * as p from './poly.js';
 import { reduce } from './reduce.js';
 

@@ -243,7 +243,9 @@ export function placeLookups(
       slots.push(slot);
       const own = keys.slice(at, end);
       keysOf.set(slot, own);
-      own.forEach((key, from) => index.set(key, [...(index.get(key) ?? []), { slot, from }]));
+      for (const [from, key] of own.entries()) {
+        index.set(key, [...(index.get(key) ?? []), { slot, from }]);
+      }
       pieces.push({ slot, begin: 0, end: slot.width });
       at = end;
     }

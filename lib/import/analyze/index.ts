@@ -14,7 +14,7 @@
  *    cells (cells.ts): an id plus 40 is an id with `add`, rows times a mask are rows with padding.
  *    A sum of rows along an axis is a pooled bag (reduce.ts, bags.ts, contraction.ts), one of masks
  *    a count, and a padded sum divided by its own, never zero count a mean. The Loops that
- *    nn.EmbeddingBag becomes are read for one bag of unknown number (embedding-bag.ts).
+ *    nn.EmbeddingBag becomes are read for one bag of unknown number (embedding-bag.ts, bag-values.ts).
  *    Everything else is opaque, with the reason.
  * 3. The cut (cut.ts): walking back from the outputs, a value made of rows that a bundle can express
  *    (cuttable.ts) becomes a slot; the walk ends there. Nodes that it meets stay. Since it starts at

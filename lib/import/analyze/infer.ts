@@ -2,7 +2,7 @@
 import type { OnnxNode } from '../onnx/types.js';
 import { intAttribute, intsAttribute } from './attributes.js';
 import type { Value } from './domain.js';
-import { normaliseAxis } from './fold.js';
+import { normaliseAxis } from './operands.js';
 import type { Poly } from './poly.js';
 import * as p from './poly.js';
 import { reduceAxes, reshapeTargets, sizesOf } from './shapes.js';

@@ -1,15 +1,11 @@
 /** Walks the graph once, in order, and finds out what every value is. */
 import type { OnnxGraph, OnnxModel, OnnxNode, OnnxTensor } from '../onnx/types.js';
 import { describe, graphAttribute, intAttribute } from './attributes.js';
+import { chooseBranch, evaluateLoopValues } from './bag-values.js';
 import { constantNode, isInteger } from './constants.js';
 import type { Grid, Value } from './domain.js';
-import {
-  chooseBranch,
-  type Environment,
-  evaluateLoop,
-  evaluateLoopValues,
-} from './embedding-bag.js';
-import { fold, normaliseAxis } from './fold.js';
+import { type Environment, evaluateLoop } from './embedding-bag.js';
+import { fold } from './fold.js';
 import { concat } from './grid.js';
 import { inferShape } from './infer.js';
 import {
@@ -21,6 +17,7 @@ import {
 } from './inline-functions.js';
 import { type Dimensions, inputValue, resolveDim } from './inputs.js';
 import { evaluateLookups } from './lookups.js';
+import { normaliseAxis } from './operands.js';
 import { type Rewrite, rewriteMax, rewriteMean } from './rewrites.js';
 import { evaluateShapes } from './shapes.js';
 import { constant, gridValue, initializerValue, isRows, matrixOf, scalarOf } from './values.js';

@@ -2,12 +2,13 @@
 import { type OnnxNode, OnnxType } from '../onnx/types.js';
 import { floatAttribute, intAttribute, stringAttribute } from './attributes.js';
 import { lookupBag } from './bags.js';
+import { map, zip } from './broadcast.js';
 import * as cells from './cells.js';
 import { encodeTensor, isInteger } from './constants.js';
 import { contractEinsum, contractMatMul } from './contraction.js';
 import type { Axis, Cell, Grid, Matrix, Value } from './domain.js';
-import { normaliseAxis } from './fold.js';
-import { dim, makeGrid, map, reshape, shapeOf, zip } from './grid.js';
+import { dim, makeGrid, reshape, shapeOf } from './grid.js';
+import { normaliseAxis } from './operands.js';
 import * as p from './poly.js';
 import { reduce } from './reduce.js';
 import { reduceAxes } from './shapes.js';

@@ -1,7 +1,9 @@
 /** Operators that only move elements: reshapes, transposes, slices, selections, concatenations. */
 import type { OnnxNode } from '../onnx/types.js';
 import { intAttribute, intsAttribute } from './attributes.js';
+import { expand } from './broadcast.js';
 import type { Bounds, ConstTensor, Grid, OffsetSource, Value } from './domain.js';
+import { axisSize, concat, pick, reshape, select, shapeOf, transpose } from './grid.js';
 import {
   axesOf,
   insertAxes,
@@ -9,8 +11,7 @@ import {
   sliceArguments,
   sliceRange,
   splitSizes,
-} from './fold.js';
-import { axisSize, concat, expand, pick, reshape, select, shapeOf, transpose } from './grid.js';
+} from './operands.js';
 import type { Poly } from './poly.js';
 import * as p from './poly.js';
 import { reshapeTargets, sizesOf } from './shapes.js';
