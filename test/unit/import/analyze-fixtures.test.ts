@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { analyze } from '../../../lib/import/analyze/index.js';
 import { readOnnxModel } from '../../../lib/import/onnx/read.js';
 import {
+  type ExpectedPool,
   MODELS,
   makeFeeds,
   maxDifference,
