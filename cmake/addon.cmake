@@ -1,24 +1,23 @@
 # gyrfalcon.node: the Node boundary over gyrfalcon_core.
 
-# node_include(<variable> <expression>): what Node prints for an expression, run in this package.
-function(node_include variable expression)
-  execute_process(COMMAND node -p "${expression}"
+# cmake-js names the headers' folders; without it, Node is asked where the packages are.
+if(DEFINED CMAKE_JS_INC)
+  set(node_include_dirs ${CMAKE_JS_INC})
+else()
+  execute_process(
+    COMMAND node -p "['node-addon-api','node-api-headers'].map((n)=>require(n).include_dir).join(';')"
     WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR}
-    OUTPUT_VARIABLE folder OUTPUT_STRIP_TRAILING_WHITESPACE RESULT_VARIABLE status)
+    OUTPUT_VARIABLE node_include_dirs OUTPUT_STRIP_TRAILING_WHITESPACE RESULT_VARIABLE status)
   if(NOT status EQUAL 0)
     message(FATAL_ERROR "node-addon-api and node-api-headers are needed: run npm ci")
   endif()
-  set(${variable} "${folder}" PARENT_SCOPE)
-endfunction()
-
-node_include(addon_api_dir "require('node-addon-api').include_dir")
-node_include(node_api_dir "require('node-api-headers').include_dir")
+endif()
 
 gyrfalcon_json_list(napi_sources "${CMAKE_CURRENT_SOURCE_DIR}/native/" napi)
 add_library(gyrfalcon_addon MODULE ${napi_sources})
 set_target_properties(gyrfalcon_addon PROPERTIES OUTPUT_NAME gyrfalcon PREFIX "" SUFFIX ".node")
 target_link_libraries(gyrfalcon_addon PRIVATE gyrfalcon_core)
-target_include_directories(gyrfalcon_addon SYSTEM PRIVATE ${addon_api_dir} ${node_api_dir})
+target_include_directories(gyrfalcon_addon SYSTEM PRIVATE ${node_include_dirs})
 target_compile_definitions(gyrfalcon_addon PRIVATE
   NAPI_VERSION=9
   NAPI_DISABLE_CPP_EXCEPTIONS

@@ -139,7 +139,6 @@ function remedy(context: LoadContext): string[] {
   return [
     'Build it from source (needs CMake and a C++20 compiler):',
     `  cd "${context.root}"`,
-    '  npm install --no-save --omit=dev --ignore-scripts cmake-js@8 node-addon-api@8 node-api-headers@1',
-    '  npx cmake-js compile',
+    '  npx --yes cmake-js@8 compile',
   ];
 }

@@ -40,18 +40,18 @@ struct TableView {
 // One bag per batch row, for all rows of a batch. Pointers stay valid while a batch lives.
 struct BagGroup {
   TableView table;
-  const void* indices = nullptr;      // int32 or int64; already advanced by the bag's start
-  const void* offsets = nullptr;      // ragged only: [rows + 1], int32 or int64; else null
-  const float* weights = nullptr;     // or null
-  const int64_t* add = nullptr;       // null: 0; else `add_count` values
-  float* out = nullptr;               // already advanced by the slot offset
-  int64_t index_row_stride = 0;       // elements
-  int64_t index_step = 1;             // elements
-  int64_t count = 0;                  // fixed hotness
-  int64_t weight_row_stride = 0;      // elements
-  int64_t weight_step = 1;            // elements
-  int64_t add_count = 0;              // 1: one value for all positions; else == count
-  int64_t out_row_stride = 0;         // floats
+  const void* indices = nullptr;   // int32 or int64; already advanced by the bag's start
+  const void* offsets = nullptr;   // ragged only: [rows + 1], int32 or int64; else null
+  const float* weights = nullptr;  // or null
+  const int64_t* add = nullptr;    // null: 0; else `add_count` values
+  float* out = nullptr;            // already advanced by the slot offset
+  int64_t index_row_stride = 0;    // elements
+  int64_t index_step = 1;          // elements
+  int64_t count = 0;               // fixed hotness
+  int64_t weight_row_stride = 0;   // elements
+  int64_t weight_step = 1;         // elements
+  int64_t add_count = 0;           // 1: one value for all positions; else == count
+  int64_t out_row_stride = 0;      // floats
   int64_t padding = 0;
   bool has_padding = false;
   bool indices_are_64 = false;

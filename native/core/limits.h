@@ -17,13 +17,13 @@ inline constexpr size_t kMaxOutputs = 1024;
 inline constexpr size_t kMaxTables = 16384;
 inline constexpr size_t kMaxBags = 65536;
 inline constexpr size_t kMaxRank = 8;
-inline constexpr int64_t kMaxDim = 16384;                         // elements of an embedding row
-inline constexpr int64_t kMaxTableRows = int64_t{1} << 40;        // rows of a table
-inline constexpr int64_t kMaxBatchRows = int64_t{1} << 24;        // rows of a batch
-inline constexpr int64_t kMaxHotness = int64_t{1} << 20;          // ids of a fixed-hotness bag
-inline constexpr int64_t kMaxRaggedIndices = int64_t{1} << 31;    // ids of a ragged input in a batch
-inline constexpr int64_t kMaxElementsPerRow = int64_t{1} << 28;   // of one tensor, per batch row
-inline constexpr size_t kMaxArenaBytes = size_t{1} << 40;         // of one batch
+inline constexpr int64_t kMaxDim = 16384;                        // elements of an embedding row
+inline constexpr int64_t kMaxTableRows = int64_t{1} << 40;       // rows of a table
+inline constexpr int64_t kMaxBatchRows = int64_t{1} << 24;       // rows of a batch
+inline constexpr int64_t kMaxHotness = int64_t{1} << 20;         // ids of a fixed-hotness bag
+inline constexpr int64_t kMaxRaggedIndices = int64_t{1} << 31;   // ids of a ragged input in a batch
+inline constexpr int64_t kMaxElementsPerRow = int64_t{1} << 28;  // of one tensor, per batch row
+inline constexpr size_t kMaxArenaBytes = size_t{1} << 40;        // of one batch
 inline constexpr size_t kMaxDenseGraphBytes = (size_t{1} << 31) - 1;  // protobuf's own limit
 
 }  // namespace gyrfalcon::limits

@@ -49,9 +49,9 @@ struct TableSpec {
   int64_t rows = 0;
   int64_t dim = 0;
   Storage storage = Storage::kF32;
-  std::string file;      // relative to the bundle, already checked to stay inside
-  std::string tensor;    // key in the safetensors file
-  uint64_t xxh64 = 0;    // of the tensor's bytes
+  std::string file;    // relative to the bundle, already checked to stay inside
+  std::string tensor;  // key in the safetensors file
+  uint64_t xxh64 = 0;  // of the tensor's bytes
 };
 
 // A dense-network input that lookups write: f32, shape[0] is the batch.
@@ -64,7 +64,7 @@ struct SlotSpec {
 // one after another).
 struct BagSpec {
   int table = 0;
-  int input = 0;             // ModelSpec::inputs; a ragged one, or an i32/i64 tensor
+  int input = 0;  // ModelSpec::inputs; a ragged one, or an i32/i64 tensor
   Pooling pooling = Pooling::kSum;
   int64_t start = 0;         // tensor input: element of the row where the bag's ids begin,
   int64_t step = 1;          //   distance between them,
@@ -75,8 +75,8 @@ struct BagSpec {
   int weights_input = -1;    // tensor input of f32 per-sample weights (ragged: == input), or -1
   int64_t weights_start = 0;
   int64_t weights_step = 1;
-  int slot = 0;              // ModelSpec::slots
-  int64_t slot_offset = 0;   // elements from the start of the batch row's part of the slot
+  int slot = 0;             // ModelSpec::slots
+  int64_t slot_offset = 0;  // elements from the start of the batch row's part of the slot
 };
 
 struct DenseInputSpec {

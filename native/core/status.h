@@ -55,10 +55,10 @@ class [[nodiscard]] Result {
 }  // namespace gyrfalcon
 
 // Returns from the enclosing function when `expr` (a Status) is not OK.
-#define GYR_RETURN_IF_ERROR(expr)                   \
-  do {                                              \
-    ::gyrfalcon::Status gyr_status_ = (expr);       \
-    if (!gyr_status_.ok()) return gyr_status_;      \
+#define GYR_RETURN_IF_ERROR(expr)              \
+  do {                                         \
+    ::gyrfalcon::Status gyr_status_ = (expr);  \
+    if (!gyr_status_.ok()) return gyr_status_; \
   } while (false)
 
 #endif  // GYRFALCON_CORE_STATUS_H_

@@ -85,8 +85,8 @@ describe('the package', () => {
     const { status, stdout } = run(process.execPath, [cli, tarball, '--profile', 'esm-only'], {
       cwd: root,
     });
-    expect(stdout).toContain('No problems found');
-    expect(status).toBe(0);
+    expect(stdout).toMatch(/node16 \(from ESM\).*ESM/);
+    expect(status, stdout).toBe(0);
   });
 });
 
@@ -138,7 +138,7 @@ describe('installed where no prebuilt addon fits', () => {
     expect(failed.stderr).toContain(`${platform}: no prebuilt addon for this platform`);
 
     const commands = /compiler\):\n((?: {4}.*\n)+)/.exec(failed.stderr)?.[1];
-    expect(commands).toContain('cmake-js compile');
+    expect(commands).toContain('cmake-js@8 compile');
     mustRun('sh', ['-ec', commands!], { cwd: bare });
     expect(existsSync(join(copy, 'build/Release/gyrfalcon.node'))).toBe(true);
     expectScores(score(bare));

@@ -172,6 +172,6 @@ describe('loadAddon', () => {
   it('names the source build, with the folder quoted, of an installed package', () => {
     const { message } = failure();
     expect(message).toContain(`cd "${root}"`);
-    expect(message).toContain('npx cmake-js compile');
+    expect(message).toContain('npx --yes cmake-js@8 compile');
   });
 });
