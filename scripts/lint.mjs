@@ -16,6 +16,7 @@ const cxx = ['native', 'test/native', 'bench/native'].flatMap((folder) =>
 const biome = join(root, 'node_modules', '@biomejs', 'biome', 'bin', 'biome');
 const checks = [
   [process.execPath, ['scripts/check-sources.mjs', ...(fix ? ['--fix'] : [])]],
+  [process.execPath, ['scripts/check-dependencies.mjs']],
   [process.execPath, [biome, 'check', '--error-on-warnings', ...(fix ? ['--write'] : [])]],
   ['clang-format', [...(fix ? ['-i'] : ['--dry-run', '-Werror']), ...cxx]],
 ];

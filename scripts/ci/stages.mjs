@@ -61,7 +61,12 @@ function example() {
 
 export const stages = [
   { name: 'packages', about: 'compilers, GoogleTest and qemu from Debian', run: ensurePackages },
-  { name: 'lint', about: 'biome, clang-format, list of sources', run: lint, needs: ['packages'] },
+  {
+    name: 'lint',
+    about: 'biome, clang-format, lists of sources and dependencies',
+    run: lint,
+    needs: ['packages'],
+  },
   { name: 'types', about: 'TypeScript, tests included', run: types },
   { name: 'build', about: 'addon, C++ tests, dist', run: build, needs: ['packages'] },
   { name: 'binary', about: 'what the built objects contain', run: checkBinary, needs: ['build'] },

@@ -137,7 +137,7 @@ describe('installed where no prebuilt addon fits', () => {
     expect(failed.stderr).toContain('NATIVE_UNAVAILABLE');
     expect(failed.stderr).toContain(`${platform}: no prebuilt addon for this platform`);
 
-    const commands = /compiler\):\n((?: {4}.*\n)+)/.exec(failed.stderr)?.[1];
+    const commands = /compiler\):\n((?: {4}(?!at ).*\n)+)/.exec(failed.stderr)?.[1];
     expect(commands).toContain('cmake-js@8 compile');
     mustRun('sh', ['-ec', commands!], { cwd: bare });
     expect(existsSync(join(copy, 'build/Release/gyrfalcon.node'))).toBe(true);
