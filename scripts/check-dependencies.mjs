@@ -14,7 +14,9 @@ const imported = new Set();
 for (const file of readdirSync(`${root}lib`, { recursive: true })) {
   if (!file.endsWith('.ts')) continue;
   const text = readFileSync(`${root}lib/${file}`, 'utf8');
-  for (const [, name] of text.matchAll(/^(?:import|export|\}) [^'"]*?'([^'.][^']*)';/gm)) {
+  for (const [, name] of text.matchAll(
+    /(?:^(?:import|export|\}).* from |\bimport\()'([^'.][^']*)'/gm,
+  )) {
     if (isBuiltin(name)) continue;
     imported.add(name.split('/', name.startsWith('@') ? 2 : 1).join('/'));
   }
