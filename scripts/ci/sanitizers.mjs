@@ -1,6 +1,6 @@
 // The suites once more with sanitizers compiled into our code, under stock Node: the sanitizer's
 // runtime is preloaded.
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { basename } from 'node:path';
 import { bin, inRoot, jobs, output, run, runGoogleTest, runVitest } from './tools.mjs';
 
@@ -23,11 +23,22 @@ function runtime(library) {
   return output('gcc', [`-print-file-name=${library}`]).trim();
 }
 
-/** Reports that processes left behind, also those whose exit status nobody looked at. */
-function reports(prefix) {
-  const found = readdirSync(inRoot('build/test')).filter((file) =>
+function reportFiles(prefix) {
+  return readdirSync(inRoot('build/test')).filter((file) =>
     file.startsWith(`${basename(prefix)}.`),
   );
+}
+
+/** A prefix for reports, with those of an earlier run removed. */
+function reportPrefix(name) {
+  const prefix = inRoot('build/test', name);
+  for (const file of reportFiles(prefix)) rmSync(inRoot('build/test', file));
+  return prefix;
+}
+
+/** Reports that processes left behind, also those whose exit status nobody looked at. */
+function reports(prefix) {
+  const found = reportFiles(prefix);
   for (const file of found) {
     console.log(`── ${file}\n${readFileSync(inRoot('build/test', file), 'utf8').slice(0, 8000)}`);
   }
@@ -54,7 +65,7 @@ function preload(library) {
 }
 
 export function testUnderAddressSanitizer() {
-  const log = inRoot('build/test/asan-report');
+  const log = reportPrefix('asan-report');
   const clean = `log_path=${log}:print_stacktrace=1`;
   const native = runGoogleTest('asan-native', inRoot('build/asan/gyrfalcon_tests'), [], {
     env: {
@@ -75,10 +86,10 @@ export function testUnderAddressSanitizer() {
 }
 
 export function testUnderThreadSanitizer() {
-  const log = inRoot('build/test/tsan-report');
+  const log = reportPrefix('tsan-report');
   // GCC 12's runtime cannot place its shadow memory under the widest address randomisation.
   const fixed = ['setarch', '-R'];
-  const options = `halt_on_error=0:exitcode=66:second_deadlock_stack=1:log_path=${log}`;
+  const options = 'halt_on_error=0:exitcode=66:second_deadlock_stack=1';
   const native = runGoogleTest(
     'tsan-native',
     fixed[0],
@@ -90,7 +101,7 @@ export function testUnderThreadSanitizer() {
     env: {
       ...nodeEnvironment('tsan'),
       // V8 and ONNX Runtime are not instrumented: what they synchronise with is invisible.
-      TSAN_OPTIONS: `${options}:ignore_noninstrumented_modules=1:report_signal_unsafe=0`,
+      TSAN_OPTIONS: `${options}:log_path=${log}:ignore_noninstrumented_modules=1:report_signal_unsafe=0`,
     },
   });
   return total(native, node, reports(log));
