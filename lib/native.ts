@@ -1,0 +1,194 @@
+/**
+ * The one file that names the addon's exports. Everything here is internal; the public classes wrap
+ * it. A test compares this list with what the loaded addon has.
+ */
+import { GyrfalconError } from './errors.js';
+import type { DtypeName, PoolingName, StorageName } from './import/manifest.js';
+import { loadAddon } from './load.js';
+
+export type OutOfRangePolicy = 'error' | 'zero';
+
+/** Where a part of a batch lies in its buffer. */
+export interface NativeField {
+  readonly offset: number;
+  /** At full capacity. */
+  readonly elements: number;
+  /** Elements of one batch row; 0 when the field does not grow with rows. */
+  readonly rowElements: number;
+  readonly dtype: DtypeName;
+  /** -1 stands for the rows of the batch. */
+  readonly dims: readonly number[];
+}
+
+export interface NativeInput {
+  readonly name: string;
+  readonly kind: 'tensor' | 'ragged';
+  /** Ragged: the indices. */
+  readonly data: NativeField;
+  readonly offsets?: NativeField;
+  readonly weights?: NativeField;
+}
+
+export interface NativeBatch {
+  readonly buffer: ArrayBuffer;
+  readonly inputs: readonly NativeInput[];
+  readonly outputs: readonly (NativeField & { readonly name: string })[];
+  /** Throws; returns nothing. The caller has checked that the batch is idle and its buffer attached. */
+  scoreSync(rows: number): void;
+  /** Settles on this thread once; never rejects with anything but a GyrfalconError. */
+  score(rows: number): Promise<void>;
+  /** A queued score ends at once, a running one soon; both with ABORTED. Nothing if idle. */
+  cancel(): void;
+  /** Nanoseconds of the last score: [lookup, engine, queue]. */
+  times(): [number, number, number];
+}
+
+export interface NativeExtentInfo {
+  readonly name: string;
+  readonly dtype: DtypeName;
+  readonly shape: readonly (number | string | null)[];
+}
+
+export interface NativeModelInfo {
+  readonly name: string;
+  readonly batch: number | null;
+  readonly symbols: Readonly<Record<string, number | null>>;
+  readonly inputs: readonly (
+    | (NativeExtentInfo & { readonly kind: 'tensor' })
+    | {
+        readonly name: string;
+        readonly kind: 'ragged';
+        readonly dtype: 'i32' | 'i64';
+        readonly weights: boolean;
+      }
+  )[];
+  readonly tables: readonly {
+    readonly name: string;
+    readonly rows: number;
+    readonly dim: number;
+    readonly storage: StorageName;
+    readonly bytes: number;
+  }[];
+  readonly outputs: readonly NativeExtentInfo[];
+  readonly engine: string;
+  readonly engineVersion: string;
+  readonly isa: string;
+}
+
+export interface NativeModel {
+  readonly info: NativeModelInfo;
+  createBatch(capacity: number, symbols: number[], raggedCapacity: number[]): NativeBatch;
+  stats(): {
+    requests: number;
+    rows: number;
+    failed: number;
+    outOfRangeZeroed: number;
+    tableBytes: number;
+    hugePageBytes: number;
+  };
+  /** Precondition: nothing in flight. Frees tables and engine at once. */
+  close(): void;
+}
+
+export interface NativeTable {
+  readonly rows: number;
+  readonly dim: number;
+  readonly storage: StorageName;
+  readonly bytes: number;
+  /** offsets undefined: fixed hotness `count`. out: [bags, dim] (none: [indices, dim]). */
+  bag(
+    indices: Int32Array | BigInt64Array,
+    offsets: Int32Array | BigInt64Array | undefined,
+    weights: Float32Array | undefined,
+    out: Float32Array,
+    pooling: PoolingName,
+    policy: OutOfRangePolicy,
+  ): number;
+  close(): void;
+}
+
+export interface NativeTensor {
+  readonly name: string;
+  readonly dtype: DtypeName;
+  readonly dims: readonly number[];
+  readonly data: ArrayBufferView;
+}
+
+export interface NativeEngine {
+  readonly name: string;
+  readonly version: string;
+  /** -1 for a free dimension, whose symbolic name is in `names`. */
+  readonly inputs: readonly {
+    name: string;
+    dtype: DtypeName;
+    dims: readonly number[];
+    names: readonly string[];
+  }[];
+  readonly outputs: NativeEngine['inputs'];
+  /** Outputs have fresh buffers. */
+  runSync(feeds: readonly NativeTensor[]): { name: string; dtype: DtypeName; dims: number[]; data: ArrayBuffer }[];
+  close(): void;
+}
+
+export interface NativeHash {
+  update(bytes: Uint8Array): void;
+  /** 16 lower-case hexadecimal digits. */
+  digest(): string;
+}
+
+export interface Native {
+  readonly version: string;
+  errorCodes(): string[];
+  setErrorClass(constructor: typeof GyrfalconError): void;
+  cpu(): {
+    isa: string | null;
+    available: string[];
+    unavailable: { name: string; reason: string }[];
+  };
+  /** Version of ONNX Runtime at `path`; throws ENGINE_UNAVAILABLE with the reason. */
+  ortVersion(path: string): string;
+  loadModel(
+    directory: string,
+    options: {
+      map: boolean;
+      verify: boolean;
+      outOfRange: OutOfRangePolicy;
+      threads: number;
+      ortLibrary: string;
+    },
+  ): Promise<NativeModel>;
+  tableFromFile(
+    path: string,
+    tensor: string,
+    storage: StorageName,
+    dim: number,
+    map: boolean,
+  ): Promise<NativeTable>;
+  /** `data` holds rows in `storage`, or f32 rows that are encoded. */
+  tableFromRows(
+    data: ArrayBufferView,
+    encoded: boolean,
+    rows: number,
+    dim: number,
+    storage: StorageName,
+  ): NativeTable;
+  engineFromBytes(bytes: Uint8Array, threads: number, ortLibrary: string): Promise<NativeEngine>;
+  engineFromFile(path: string, threads: number, ortLibrary: string): Promise<NativeEngine>;
+  encodeRows(src: Float32Array, rows: number, dim: number, storage: StorageName): Uint8Array;
+  Xxh64: new () => NativeHash;
+}
+
+let loaded: Native | undefined;
+
+/**
+ * The addon, loaded at first use so that importing the package cannot fail.
+ * @throws NATIVE_UNAVAILABLE
+ */
+export function native(): Native {
+  if (loaded === undefined) {
+    const addon = loadAddon() as Native;
+    addon.setErrorClass(GyrfalconError);
+    loaded = addon;
+  }
+  return loaded;
+}

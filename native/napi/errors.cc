@@ -1,0 +1,50 @@
+#include "napi/errors.h"
+
+#include <cmath>
+
+#include "napi/env_state.h"
+
+namespace gyrfalcon::napi {
+
+Napi::Value MakeError(Napi::Env env, const Status& status) {
+  const Napi::String code = Napi::String::New(env, std::string(ErrorCodeName(status.code())));
+  const Napi::String message = Napi::String::New(env, status.message());
+  EnvState* state = EnvState::Get(env);
+  if (state != nullptr && !state->error_class().IsEmpty()) {
+    const Napi::Object error = state->error_class().New({code, message});
+    if (!env.IsExceptionPending()) return error;
+    env.GetAndClearPendingException();
+  }
+  Napi::Object error = Napi::Error::New(env, status.message()).Value();
+  error.Set("code", code);
+  return error;
+}
+
+Napi::Value Throw(Napi::Env env, const Status& status) {
+  const Napi::Value error = MakeError(env, status);
+  // A dying environment cannot run JS; there is nobody left to tell.
+  if (!error.IsEmpty()) napi_throw(env, error);
+  return env.Undefined();
+}
+
+std::optional<std::string> StringArgument(const Napi::CallbackInfo& info, size_t index,
+                                          const char* name) {
+  if (!info[index].IsString()) {
+    Throw(info.Env(), InvalidArgument(std::string("expected a string for ") + name));
+    return std::nullopt;
+  }
+  return info[index].As<Napi::String>().Utf8Value();
+}
+
+std::optional<int64_t> IntegerArgument(const Napi::CallbackInfo& info, size_t index,
+                                       const char* name) {
+  const double value =
+      info[index].IsNumber() ? info[index].As<Napi::Number>().DoubleValue() : std::nan("");
+  if (!(std::abs(value) <= 9007199254740992.0) || value != std::floor(value)) {
+    Throw(info.Env(), InvalidArgument(std::string("expected an integer for ") + name));
+    return std::nullopt;
+  }
+  return static_cast<int64_t>(value);
+}
+
+}  // namespace gyrfalcon::napi

@@ -1,0 +1,32 @@
+// Status -> GyrfalconError, and checked reading of arguments.
+#ifndef GYRFALCON_NAPI_ERRORS_H_
+#define GYRFALCON_NAPI_ERRORS_H_
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "core/status.h"
+#include "napi/addon_api.h"
+
+namespace gyrfalcon::napi {
+
+// A GyrfalconError (the class that lib/native.ts registered) with the code and message of `status`.
+Napi::Value MakeError(Napi::Env env, const Status& status);
+
+// Throws it into JS. Always returns undefined, for `return Throw(...)`.
+Napi::Value Throw(Napi::Env env, const Status& status);
+
+inline Status InvalidArgument(std::string message) {
+  return {ErrorCode::kInvalidArgument, std::move(message)};
+}
+
+// Arguments by position; wrong kinds give nullopt and leave a pending GyrfalconError.
+std::optional<std::string> StringArgument(const Napi::CallbackInfo& info, size_t index,
+                                          const char* name);
+std::optional<int64_t> IntegerArgument(const Napi::CallbackInfo& info, size_t index,
+                                       const char* name);  // |value| <= 2^53
+
+}  // namespace gyrfalcon::napi
+
+#endif  // GYRFALCON_NAPI_ERRORS_H_
