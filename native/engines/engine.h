@@ -18,9 +18,9 @@ namespace gyrfalcon {
 struct EngineTensorSpec {
   std::string name;
   Dtype dtype = Dtype::kF32;
-  bool has_shape = true;           // false: the graph does not declare it, dims is empty
   std::vector<int64_t> dims;       // -1: free
   std::vector<std::string> names;  // symbolic name of each free dim, "" when it has none
+  bool has_shape = true;           // false: the graph does not declare it, dims is empty
 };
 
 // Memory that a context reads or writes. dims[0] == kRows stands for the rows of a run.

@@ -103,11 +103,11 @@ constexpr uint64_t kMaxElementsPerByte = 4;
 struct Frame {
   Kind kind = Kind::kModel;
   size_t end = 0;
-  int depth = 0;             // of subgraphs
-  uint32_t seen = 0;         // bit set of fields that may come once
-  uint64_t elements = 1;     // kTensor: product of the dims so far, saturating
+  int depth = 0;              // of subgraphs
+  uint32_t seen = 0;          // bit set of fields that may come once
+  uint64_t elements = 1;      // kTensor: product of the dims so far, saturating
   bool has_zero_dim = false;  // kTensor
-  uint64_t data_bytes = 0;   // kTensor
+  uint64_t data_bytes = 0;    // kTensor
 };
 
 class Walker {
@@ -145,8 +145,9 @@ class Walker {
   }
 
   static Status Unsupported(const std::string& what) {
-    return Status(ErrorCode::kOnnxUnsupported,
-                  "expected a self-contained ONNX graph of standard operators but received " + what);
+    return Status(
+        ErrorCode::kOnnxUnsupported,
+        "expected a self-contained ONNX graph of standard operators but received " + what);
   }
 
   Status Apply(const Rule& rule, const WireField& field, Frame* frame) {

@@ -69,8 +69,7 @@ Status OrtGraph::ReadSpecs(bool outputs, std::vector<EngineTensorSpec>* specs) c
     GYR_RETURN_IF_ERROR(
         TakeStatus(api, api[ort::kAllocatorFree](library_->allocator(), raw_name), kReading));
     ort::Handle<ort::OrtTypeInfo> type(api);
-    GYR_RETURN_IF_ERROR(
-        TakeStatus(api, api[type_slot](session_.get(), i, type.Out()), kReading));
+    GYR_RETURN_IF_ERROR(TakeStatus(api, api[type_slot](session_.get(), i, type.Out()), kReading));
     Result<EngineTensorSpec> spec = ReadSpec(api, std::move(name), type.get());
     if (!spec.ok()) return spec.status();
     specs->push_back(std::move(*spec));

@@ -15,8 +15,8 @@ namespace gyrfalcon::ort {
 std::string CleanMessage(std::string_view text);
 
 // Takes `status` over and releases it. Null is OK. `doing` begins the message: "loading the graph".
-// Allocation failures are kOutOfMemory, defects of a graph kOnnxInvalid or kOnnxUnsupported, missing
-// files kIoError, everything else kEngineFailed.
+// Allocation failures are kOutOfMemory, defects of a graph kOnnxInvalid or kOnnxUnsupported,
+// missing files kIoError, everything else kEngineFailed.
 Status TakeStatus(Api api, OrtStatus* status, std::string_view doing);
 
 }  // namespace gyrfalcon::ort
