@@ -1,0 +1,32 @@
+// NativeBatch of lib/native.ts: one core Batch and its JS views.
+#ifndef GYRFALCON_NAPI_BATCH_WRAP_H_
+#define GYRFALCON_NAPI_BATCH_WRAP_H_
+
+#include <memory>
+
+#include "core/batch.h"
+#include "napi/addon_api.h"
+#include "napi/completions.h"
+
+namespace gyrfalcon::napi {
+
+class BatchWrap : public Napi::ObjectWrap<BatchWrap> {
+ public:
+  explicit BatchWrap(const Napi::CallbackInfo& info);
+
+  static void Register(Napi::Env env);
+  static Napi::Value New(Napi::Env env, std::shared_ptr<Batch> batch, const ModelSpec& spec);
+
+ private:
+  Napi::Value ScoreSync(const Napi::CallbackInfo& info);
+  Napi::Value Score(const Napi::CallbackInfo& info);
+  Napi::Value Cancel(const Napi::CallbackInfo& info);
+  Napi::Value Times(const Napi::CallbackInfo& info);
+
+  std::shared_ptr<Batch> batch_;
+  std::shared_ptr<ScoreJob> job_;
+};
+
+}  // namespace gyrfalcon::napi
+
+#endif  // GYRFALCON_NAPI_BATCH_WRAP_H_

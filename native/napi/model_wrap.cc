@@ -1,0 +1,237 @@
+#include "napi/model_wrap.h"
+
+#include <algorithm>
+#include <span>
+#include <string>
+#include <utility>
+
+#include "bundle/bundle.h"
+#include "core/limits.h"
+#include "engines/onnxruntime/ort_engine.h"
+#include "napi/async_task.h"
+#include "napi/batch_wrap.h"
+#include "napi/env_state.h"
+#include "napi/errors.h"
+
+namespace gyrfalcon::napi {
+namespace {
+
+struct LoadRequest {
+  std::string directory;
+  LoadTableOptions tables;
+  OutOfRange policy = OutOfRange::kError;
+  EngineOptions engine;
+  std::string ort_library;
+};
+
+Result<std::shared_ptr<const Model>> LoadModel(const LoadRequest& request) {
+  Result<ModelSpec> spec = ReadManifest(request.directory);
+  if (!spec.ok()) return spec.status();
+  Result<std::shared_ptr<OrtLibrary>> library = OpenOrtLibrary(request.ort_library);
+  if (!library.ok()) return library.status();
+  Result<std::vector<std::byte>> graph = ReadBundleFile(
+      request.directory, spec->dense_file, spec->dense_xxh64, limits::kMaxDenseGraphBytes);
+  if (!graph.ok()) return graph.status();
+  Result<std::shared_ptr<Engine>> engine = CreateOrtEngine(*library, *graph, request.engine);
+  if (!engine.ok()) return engine.status();
+  std::vector<std::shared_ptr<const TableStorage>> tables;
+  for (const TableSpec& table : spec->tables) {
+    Result<std::shared_ptr<const TableStorage>> loaded =
+        LoadTable(request.directory, table, request.tables);
+    if (!loaded.ok()) return loaded.status();
+    tables.push_back(std::move(loaded).value());
+  }
+  return Model::Create(std::move(spec).value(), std::move(tables), std::move(engine).value(),
+                       ActiveLookupBackend(), request.policy);
+}
+
+Napi::Array ShapeArray(Napi::Env env, const ModelSpec& spec, const Shape& shape) {
+  Napi::Array array = Napi::Array::New(env, shape.size());
+  for (size_t i = 0; i < shape.size(); ++i) {
+    const auto at = static_cast<uint32_t>(i);
+    switch (shape[i].kind) {
+      case Extent::Kind::kFixed:
+        array.Set(at, static_cast<double>(shape[i].value));
+        break;
+      case Extent::Kind::kBatch:
+        array.Set(at, "batch");
+        break;
+      case Extent::Kind::kSymbol:
+        array.Set(at, spec.symbols[static_cast<size_t>(shape[i].symbol)].name);
+        break;
+      case Extent::Kind::kUnknown:
+        array.Set(at, env.Null());
+        break;
+    }
+  }
+  return array;
+}
+
+Napi::Object Describe(Napi::Env env, const Model& model) {
+  const ModelSpec& spec = model.spec();
+  Napi::Object info = Napi::Object::New(env);
+  info.Set("name", spec.name);
+  if (spec.fixed_batch == 0) {
+    info.Set("batch", env.Null());
+  } else {
+    info.Set("batch", static_cast<double>(spec.fixed_batch));
+  }
+  Napi::Object symbols = Napi::Object::New(env);
+  for (const SymbolSpec& symbol : spec.symbols) {
+    if (symbol.default_size == 0) {
+      symbols.Set(symbol.name, env.Null());
+    } else {
+      symbols.Set(symbol.name, static_cast<double>(symbol.default_size));
+    }
+  }
+  info.Set("symbols", symbols);
+  Napi::Array inputs = Napi::Array::New(env, spec.inputs.size());
+  for (size_t i = 0; i < spec.inputs.size(); ++i) {
+    const InputSpec& input = spec.inputs[i];
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("name", input.name);
+    object.Set("dtype", std::string(Info(input.dtype).name));
+    if (input.kind == InputSpec::Kind::kRagged) {
+      object.Set("kind", "ragged");
+      object.Set("weights", input.has_weights);
+    } else {
+      object.Set("kind", "tensor");
+      object.Set("shape", ShapeArray(env, spec, input.shape));
+    }
+    inputs.Set(static_cast<uint32_t>(i), object);
+  }
+  info.Set("inputs", inputs);
+  Napi::Array tables = Napi::Array::New(env, spec.tables.size());
+  for (size_t i = 0; i < spec.tables.size(); ++i) {
+    const TableSpec& table = spec.tables[i];
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("name", table.name);
+    object.Set("rows", static_cast<double>(table.rows));
+    object.Set("dim", static_cast<double>(table.dim));
+    object.Set("storage", std::string(StorageName(table.storage)));
+    object.Set("bytes", static_cast<double>(model.tables()[i]->bytes()));
+    tables.Set(static_cast<uint32_t>(i), object);
+  }
+  info.Set("tables", tables);
+  Napi::Array outputs = Napi::Array::New(env, spec.outputs.size());
+  for (size_t i = 0; i < spec.outputs.size(); ++i) {
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("name", spec.outputs[i].name);
+    object.Set("dtype", std::string(Info(spec.outputs[i].dtype).name));
+    object.Set("shape", ShapeArray(env, spec, spec.outputs[i].shape));
+    outputs.Set(static_cast<uint32_t>(i), object);
+  }
+  info.Set("outputs", outputs);
+  info.Set("engine", std::string(model.engine().name()));
+  info.Set("engineVersion", std::string(model.engine().version()));
+  info.Set("isa", std::string(model.backend().name));
+  return info;
+}
+
+std::vector<int64_t> Sizes(const Napi::Value& value) {
+  std::vector<int64_t> sizes;
+  if (!value.IsArray()) return sizes;
+  const auto array = value.As<Napi::Array>();
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    const Napi::Value item = array[i];
+    sizes.push_back(item.IsNumber() ? item.As<Napi::Number>().Int64Value() : 0);
+  }
+  return sizes;
+}
+
+}  // namespace
+
+ModelWrap::ModelWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ModelWrap>(info) {
+  if (!info[0].IsExternal()) {
+    Throw(info.Env(), InvalidArgument("expected a model to be made by loadModel"));
+    return;
+  }
+  model_ = *info[0].As<Napi::External<std::shared_ptr<const Model>>>().Data();
+}
+
+void ModelWrap::Register(Napi::Env env, Napi::Object exports) {
+  EnvState::Get(env)->constructor(ClassId::kModel) = Napi::Persistent(DefineClass(
+      env, "NativeModel",
+      {InstanceMethod("createBatch", &ModelWrap::CreateBatch),
+       InstanceMethod("stats", &ModelWrap::Stats), InstanceMethod("close", &ModelWrap::Close)}));
+  exports.Set("loadModel", Napi::Function::New(env, &ModelWrap::Load, "loadModel"));
+}
+
+Napi::Value ModelWrap::Load(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  std::optional<std::string> directory = StringArgument(info, 0, "directory");
+  if (!directory.has_value()) return env.Undefined();
+  if (!info[1].IsObject()) return Throw(env, InvalidArgument("expected options"));
+  const auto options = info[1].As<Napi::Object>();
+  LoadRequest request;
+  request.directory = std::move(*directory);
+  request.tables.residency =
+      options.Get("map").ToBoolean() ? TableResidency::kMap : TableResidency::kCopy;
+  request.tables.verify_checksum = options.Get("verify").ToBoolean();
+  request.policy = options.Get("outOfRange").ToString().Utf8Value() == "zero" ? OutOfRange::kZero
+                                                                              : OutOfRange::kError;
+  request.engine.threads = options.Get("threads").ToNumber().Int32Value();
+  request.ort_library = options.Get("ortLibrary").ToString().Utf8Value();
+  if (env.IsExceptionPending()) return env.Undefined();
+  return RunTask<std::shared_ptr<const Model>>(
+      env, [request = std::move(request)] { return LoadModel(request); },
+      [](Napi::Env e, std::shared_ptr<const Model> model) -> Napi::Value {
+        Napi::Object object =
+            EnvState::Get(e)
+                ->constructor(ClassId::kModel)
+                .New({Napi::External<std::shared_ptr<const Model>>::New(e, &model)});
+        if (e.IsExceptionPending()) return e.Undefined();
+        object.Set("info", Describe(e, *model));
+        return object;
+      });
+}
+
+Napi::Value ModelWrap::CreateBatch(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (model_ == nullptr) return Throw(env, {ErrorCode::kModelClosed, "the model was closed"});
+  std::optional<int64_t> capacity = IntegerArgument(info, 0, "capacity");
+  if (!capacity.has_value()) return env.Undefined();
+  BatchOptions options;
+  options.capacity = *capacity;
+  options.symbols = Sizes(info[1]);
+  options.ragged_capacity = Sizes(info[2]);
+  Result<std::shared_ptr<Batch>> batch = Batch::Create(model_, options);
+  if (!batch.ok()) return Throw(env, batch.status());
+  std::erase_if(batches_, [](const std::weak_ptr<Batch>& known) { return known.expired(); });
+  batches_.push_back(*batch);
+  return BatchWrap::New(env, std::move(batch).value(), model_->spec());
+}
+
+Napi::Value ModelWrap::Stats(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (model_ == nullptr) return Throw(env, {ErrorCode::kModelClosed, "the model was closed"});
+  size_t bytes = 0;
+  size_t huge = 0;
+  for (const auto& table : model_->tables()) {
+    bytes += table->bytes();
+    huge += table->huge_page_bytes();
+  }
+  const ModelStats& stats = model_->stats();
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("requests", static_cast<double>(stats.requests.load()));
+  object.Set("rows", static_cast<double>(stats.rows.load()));
+  object.Set("failed", static_cast<double>(stats.failed.load()));
+  object.Set("outOfRangeZeroed", static_cast<double>(stats.zeroed.load()));
+  object.Set("tableBytes", static_cast<double>(bytes));
+  object.Set("hugePageBytes", static_cast<double>(huge));
+  return object;
+}
+
+Napi::Value ModelWrap::Close(const Napi::CallbackInfo& info) {
+  for (const std::weak_ptr<Batch>& known : batches_) {
+    const std::shared_ptr<Batch> batch = known.lock();
+    if (batch == nullptr || !batch->TryAcquire()) continue;
+    batch->Close();
+    batch->Release();
+  }
+  batches_.clear();
+  model_.reset();
+  return info.Env().Undefined();
+}
+
+}  // namespace gyrfalcon::napi
