@@ -126,7 +126,9 @@ export interface NativeEngine {
   }[];
   readonly outputs: NativeEngine['inputs'];
   /** Outputs have fresh buffers. */
-  runSync(feeds: readonly NativeTensor[]): { name: string; dtype: DtypeName; dims: number[]; data: ArrayBuffer }[];
+  runSync(
+    feeds: readonly NativeTensor[],
+  ): { name: string; dtype: DtypeName; dims: number[]; data: ArrayBuffer }[];
   close(): void;
 }
 

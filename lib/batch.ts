@@ -1,0 +1,191 @@
+import { GyrfalconError } from './errors.js';
+import type { DtypeName } from './import/manifest.js';
+import type { NativeBatch, NativeField } from './native.js';
+import { invalid } from './options.js';
+
+/** What a batch's views are made of. f16 and bf16 come as their bits in a Uint16Array. */
+export type TypedArray =
+  | Float32Array
+  | Float64Array
+  | Int8Array
+  | Uint8Array
+  | Int16Array
+  | Uint16Array
+  | Int32Array
+  | BigInt64Array;
+
+/** Ids of all rows back to back; row r owns indices [offsets[r], offsets[r + 1]). */
+export interface RaggedInput {
+  readonly indices: Int32Array | BigInt64Array;
+  /** [capacity + 1]; offsets[0] is 0. */
+  readonly offsets: Int32Array;
+  /** One weight for each index. */
+  readonly weights?: Float32Array;
+}
+
+/** By input name: a TypedArray or a RaggedInput, which only the loaded model knows. */
+// biome-ignore lint/suspicious/noExplicitAny: a union would force a cast on every fill
+export type BatchInputs = Readonly<Record<string, any>>;
+
+/** By output name: a TypedArray with exactly the outputs of the batch's rows, row-major. */
+// biome-ignore lint/suspicious/noExplicitAny: as above
+export type Scores = Readonly<Record<string, any>>;
+
+const VIEWS = {
+  f32: Float32Array,
+  f64: Float64Array,
+  f16: Uint16Array,
+  bf16: Uint16Array,
+  i8: Int8Array,
+  u8: Uint8Array,
+  i16: Int16Array,
+  u16: Uint16Array,
+  i32: Int32Array,
+  i64: BigInt64Array,
+  bool: Uint8Array,
+} as const satisfies Record<DtypeName, unknown>;
+
+function view(buffer: ArrayBuffer, field: NativeField, elements = field.elements): TypedArray {
+  return new VIEWS[field.dtype](buffer, field.offset, elements);
+}
+
+/**
+ * The memory of one request: inputs to fill, outputs to read, both views over native memory that
+ * the score path uses in place. Make it once with `model.createBatch` and use it again and again.
+ *
+ * While an asynchronous score is under way the batch is in flight: scoring it again is
+ * BATCH_IN_FLIGHT, and what is written to its inputs meanwhile may give wrong scores.
+ */
+export class Batch {
+  /** Rows that the batch has room for. */
+  readonly capacity: number;
+  /**
+   * By the names of the ONNX model: a typed array [capacity, …] for each tensor input, and
+   * { indices, offsets, weights? } for each ragged one.
+   */
+  readonly inputs: BatchInputs;
+
+  readonly #native: NativeBatch;
+  readonly #buffer: ArrayBuffer;
+  #rows: number;
+  #busy = false;
+  /** Output views by number of rows, made when first needed. */
+  readonly #scores = new Map<number, Scores>();
+
+  /** @internal */
+  constructor(native: NativeBatch, capacity: number) {
+    this.#native = native;
+    this.#buffer = native.buffer;
+    this.capacity = capacity;
+    this.#rows = capacity;
+    const inputs: Record<string, unknown> = Object.create(null);
+    for (const input of native.inputs) {
+      const data = view(this.#buffer, input.data);
+      if (input.kind === 'tensor' || input.offsets === undefined) {
+        inputs[input.name] = data;
+        continue;
+      }
+      const offsets = view(this.#buffer, input.offsets, capacity + 1);
+      inputs[input.name] = Object.freeze(
+        input.weights === undefined
+          ? { indices: data, offsets }
+          : { indices: data, offsets, weights: view(this.#buffer, input.weights) },
+      );
+    }
+    this.inputs = Object.freeze(inputs);
+  }
+
+  /** Rows that the next score covers, 0 to `capacity`; `capacity` at first. */
+  get rows(): number {
+    return this.#rows;
+  }
+
+  set rows(rows: number) {
+    if (!Number.isInteger(rows) || rows < 0 || rows > this.capacity) {
+      throw invalid(`0 to ${this.capacity} rows`, rows);
+    }
+    this.#rows = rows;
+  }
+
+  /** Whether an asynchronous score of this batch has not settled. */
+  get inFlight(): boolean {
+    return this.#busy;
+  }
+
+  /** Nanoseconds that the stages of the last score took. */
+  get times(): { lookup: number; engine: number; queue: number } {
+    const [lookup, engine, queue] = this.#native.times();
+    return { lookup, engine, queue };
+  }
+
+  /** @internal */
+  static scoreSync(batch: Batch): Scores {
+    batch.#ready();
+    batch.#native.scoreSync(batch.#rows);
+    return batch.#outputs(batch.#rows);
+  }
+
+  /** @internal */
+  static async score(batch: Batch, signal: AbortSignal | undefined): Promise<Scores> {
+    batch.#ready();
+    if (signal !== undefined) rejectAborted(signal);
+    const rows = batch.#rows;
+    const cancel = () => batch.#native.cancel();
+    const done = batch.#native.score(rows);
+    batch.#busy = true;
+    signal?.addEventListener('abort', cancel, { once: true });
+    try {
+      await done;
+    } catch (error) {
+      if (signal !== undefined && isAborted(error)) rejectAborted(signal);
+      throw error;
+    } finally {
+      batch.#busy = false;
+      signal?.removeEventListener('abort', cancel);
+    }
+    return batch.#outputs(rows);
+  }
+
+  /** @internal Whether `value` is a Batch, whatever realm its prototype is from. */
+  static is(value: unknown): value is Batch {
+    return typeof value === 'object' && value !== null && #native in value;
+  }
+
+  #ready(): void {
+    if (this.#busy) {
+      throw new GyrfalconError(
+        'BATCH_IN_FLIGHT',
+        'expected an idle batch but this one was submitted and has not settled',
+      );
+    }
+    if (this.#buffer.byteLength === 0) {
+      throw new GyrfalconError(
+        'DETACHED_BUFFER',
+        "expected the batch's own buffer but it was detached (transferred); create a new batch",
+      );
+    }
+  }
+
+  #outputs(rows: number): Scores {
+    const known = this.#scores.get(rows);
+    if (known !== undefined) return known;
+    const scores: Record<string, unknown> = Object.create(null);
+    for (const output of this.#native.outputs) {
+      const elements = output.rowElements === 0 ? output.elements : rows * output.rowElements;
+      scores[output.name] = view(this.#buffer, output, elements);
+    }
+    const made = Object.freeze(scores);
+    this.#scores.set(rows, made);
+    return made;
+  }
+}
+
+function isAborted(error: unknown): boolean {
+  return error instanceof GyrfalconError && error.code === 'ABORTED';
+}
+
+/** @throws ABORTED, with the signal's reason as cause */
+function rejectAborted(signal: AbortSignal): void {
+  if (!signal.aborted) return;
+  throw new GyrfalconError('ABORTED', 'the score was aborted', { cause: signal.reason });
+}

@@ -1,0 +1,20 @@
+export type { BatchInputs, RaggedInput, Scores, TypedArray } from './batch.js';
+export { Batch } from './batch.js';
+export type { Capabilities } from './capabilities.js';
+export { capabilities } from './capabilities.js';
+export { EmbeddingTable } from './embedding-table.js';
+export { Engine } from './engine.js';
+export type { ErrorCode } from './errors.js';
+export { ERROR_CODES, GyrfalconError } from './errors.js';
+export type {
+  ImportedTable,
+  ImportOptions,
+  ImportProgress,
+  ImportResult,
+  VerifyResult,
+} from './import/import.js';
+export type { DtypeName, PoolingName, ReportEntry, StorageName } from './import/manifest.js';
+export { importModel } from './import-model.js';
+export type { ModelInfo, ModelStats } from './model.js';
+export { loadModel, Model } from './model.js';
+export type { BatchOptions, LoadOptions, ScoreOptions } from './options.js';
