@@ -141,7 +141,7 @@ export interface NativeHash {
 export interface Native {
   readonly version: string;
   errorCodes(): string[];
-  setErrorClass(constructor: typeof GyrfalconError): void;
+  setErrorClass(errorClass: typeof GyrfalconError): void;
   cpu(): {
     isa: string | null;
     available: string[];
