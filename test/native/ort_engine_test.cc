@@ -216,9 +216,9 @@ TEST(OrtEngineTest, RefusesWhatTheLibraryRefuses) {
   dangling.nodes = {Node("Neg", {"nobody"}, {"y"})};
   dangling.outputs = {Value("y", Dtype::kF32, {"n"})};
   const std::vector<std::pair<Graph, ErrorCode>> cases = {
-      {cycle, ErrorCode::kEngineFailed},  // the library gives it no code of its own
+      {cycle, ErrorCode::kEngineFailed},  // the library gives these no code of their own
       {unknown, ErrorCode::kOnnxInvalid},
-      {dangling, ErrorCode::kOnnxInvalid},
+      {dangling, ErrorCode::kEngineFailed},
   };
   for (const auto& [graph, code] : cases) {
     const Status status = Load(onnx::Model(graph)).status();

@@ -1,6 +1,7 @@
 #include "engines/onnxruntime/ort_context.h"
 
 #include <algorithm>
+#include <cstring>
 #include <iterator>
 #include <string>
 #include <utility>
@@ -37,11 +38,33 @@ OrtContext::OrtContext(std::shared_ptr<const OrtGraph> graph, std::vector<OrtTen
     : graph_(std::move(graph)),
       tensors_(std::move(tensors)),
       input_count_(input_count),
+      source_(tensors_.size(), kNone),
       limits_(std::move(limits)),
       fixed_(tensors_.size()),
       run_options_(graph_->api()) {}
 
+// ONNX Runtime does not copy an input that is an output too: it puts the input's value in the place
+// of the bound one. Such outputs are not bound; they are copied after the run.
+Status OrtContext::FindPassedThrough() {
+  for (size_t out = input_count_; out < tensors_.size(); ++out) {
+    const OrtTensor& output = tensors_[out];
+    for (size_t in = 0; in < input_count_; ++in) {
+      const OrtTensor& input = tensors_[in];
+      if (input.binding.name != output.binding.name) continue;
+      if (input.per_row != output.per_row || input.row_bytes != output.row_bytes) {
+        return Status(ErrorCode::kShapeMismatch, "expected the shape of input " +
+                                                     Quote(input.binding.name) +
+                                                     " for the output of that name");
+      }
+      source_[out] = in;
+    }
+    runs_graph_ = runs_graph_ || source_[out] == kNone;
+  }
+  return Status::Ok();
+}
+
 Status OrtContext::Prepare() {
+  GYR_RETURN_IF_ERROR(FindPassedThrough());
   const ort::Api api = graph_->api();
   GYR_RETURN_IF_ERROR(
       TakeStatus(api, api[ort::kCreateRunOptions](run_options_.Out()), "preparing a run"));
@@ -64,8 +87,12 @@ Status OrtContext::Run(int64_t rows) {
     return Status::Ok();  // kernels divide by dims; and there is nothing to compute
   }
   state_.store(State::kRunning);
-  Result<Bound*> bound = Find(rows);
-  Status status = bound.ok() ? RunBound(*bound) : bound.status();
+  Status status;
+  if (runs_graph_) {
+    Result<Bound*> bound = Find(rows);
+    status = bound.ok() ? RunBound(*bound) : bound.status();
+  }
+  if (status.ok()) CopyPassedThrough(rows);
   if (FinishRun()) return Status(ErrorCode::kAborted, "the run was cancelled");
   return status;
 }
@@ -122,6 +149,7 @@ Status OrtContext::Bind(int64_t rows, Bound* bound) {
   }
   // Fixed tensors are bound again too: a binding that failed half-way must not stay half done.
   for (size_t i = 0; i < tensors_.size(); ++i) {
+    if (source_[i] != kNone) continue;
     const OrtTensor& tensor = tensors_[i];
     const ort::OrtValue* value = fixed_[i].get();
     if (tensor.per_row) {
@@ -156,6 +184,17 @@ Status OrtContext::RunBound(Bound* bound) {
   return status;
 }
 
+void OrtContext::CopyPassedThrough(int64_t rows) const {
+  for (size_t i = input_count_; i < tensors_.size(); ++i) {
+    if (source_[i] == kNone) continue;
+    const OrtTensor& output = tensors_[i];
+    const size_t bytes = output.Bytes(rows);
+    if (bytes != 0) {
+      std::memmove(output.binding.data, tensors_[source_[i]].binding.data, bytes);
+    }
+  }
+}
+
 // The library writes into bound memory or fails; this makes sure of it once per binding, since a
 // run that put its result elsewhere would leave old scores in the batch.
 Status OrtContext::CheckInPlace(const Bound& bound) const {
@@ -167,9 +206,11 @@ Status OrtContext::CheckInPlace(const Bound& bound) const {
       api, api[ort::kGetBoundOutputValues](bound.binding.get(), allocator, &values, &count),
       "reading outputs"));
   Status status;
+  size_t next = input_count_;  // values come in the order of binding
   for (size_t i = 0; i < count; ++i) {
     const ort::Handle<ort::OrtValue> value(api, values[i]);
-    const OrtTensor& tensor = tensors_[input_count_ + i];
+    while (source_[next] != kNone) ++next;
+    const OrtTensor& tensor = tensors_[next++];
     void* data = nullptr;
     if (status.ok()) {
       status =

@@ -34,21 +34,26 @@ class OrtContext final : public EngineContext {
     std::vector<ort::Handle<ort::OrtValue>> values;  // as tensors_; empty handles for fixed ones
   };
   static constexpr size_t kBounds = 8;
+  static constexpr size_t kNone = SIZE_MAX;
 
   enum class State : int { kIdle, kRunning, kCancelling, kCancelled };
 
   OrtContext(std::shared_ptr<const OrtGraph> graph, std::vector<OrtTensor> tensors,
              size_t input_count, OrtRowLimits limits);
   Status Prepare();
+  Status FindPassedThrough();
   Result<Bound*> Find(int64_t rows);
   Status Bind(int64_t rows, Bound* bound);
   Status RunBound(Bound* bound);
+  void CopyPassedThrough(int64_t rows) const;
   Status CheckInPlace(const Bound& bound) const;
   bool FinishRun();
 
   std::shared_ptr<const OrtGraph> graph_;
   std::vector<OrtTensor> tensors_;  // inputs, then outputs
   size_t input_count_;
+  std::vector<size_t> source_;  // of each tensor: the input that passes through to it, or kNone
+  bool runs_graph_ = false;     // an output is computed
   OrtRowLimits limits_;
   std::vector<ort::Handle<ort::OrtValue>> fixed_;  // values that do not depend on rows
   ort::Handle<ort::OrtRunOptions> run_options_;
