@@ -33,6 +33,14 @@ struct EngineBinding {
   size_t bytes = 0;      // size of the memory at data
 };
 
+// An output of RunOnce, with its own memory.
+struct EngineOutput {
+  std::string name;
+  Dtype dtype = Dtype::kF32;
+  std::vector<int64_t> dims;
+  std::vector<std::byte> data;
+};
+
 class EngineContext {
  public:
   virtual ~EngineContext() = default;
@@ -55,10 +63,10 @@ class Engine {
   virtual Result<std::unique_ptr<EngineContext>> CreateContext(
       std::vector<EngineBinding> inputs, std::vector<EngineBinding> outputs) = 0;
 
-  // Runs once on given inputs with outputs allocated by the engine, and returns the outputs' dims
-  // in order: for graphs whose output shapes are not declared. Slow path.
-  virtual Result<std::vector<std::vector<int64_t>>> ProbeOutputShapes(
-      const std::vector<EngineBinding>& inputs, int64_t rows) = 0;
+  // Runs once on given inputs with outputs that the engine allocates, and copies them out in the
+  // graph's order: for graphs whose output shapes are not declared, and for one-off runs. Slow path.
+  virtual Result<std::vector<EngineOutput>> RunOnce(const std::vector<EngineBinding>& inputs,
+                                                    int64_t rows) = 0;
 };
 
 struct EngineOptions {

@@ -1,3 +1,4 @@
+#include <cstring>
 #include <gtest/gtest.h>
 
 #include <cstdint>
@@ -245,7 +246,7 @@ TEST(OrtEngineTest, RefusesInputsThatAreNoTensorsOfNumbers) {
   EXPECT_NE(status.message().find("\"s\""), std::string::npos);
 }
 
-TEST(OrtEngineTest, ProbesShapesThatTheGraphDoesNotDeclare) {
+TEST(OrtEngineTest, RunsOnceWithOutputsThatTheGraphDoesNotDeclare) {
   Graph graph;
   graph.nodes = {Node("NonZero", {"x"}, {"where"}), Node("Shape", {"x"}, {"shape"})};
   graph.inputs = {Value("x", Dtype::kF32, {"batch", 3})};
@@ -253,18 +254,24 @@ TEST(OrtEngineTest, ProbesShapesThatTheGraphDoesNotDeclare) {
   const std::shared_ptr<Engine> engine = MustLoad(onnx::Model(graph));
   ASSERT_NE(engine, nullptr);
   std::vector<float> x = {1, 0, 2, 0, 0, 3};
-  auto shapes = engine->ProbeOutputShapes({Bind("x", {kRows, 3}, &x)}, 2);
-  ASSERT_TRUE(shapes.ok()) << shapes.status().message();
-  EXPECT_EQ(*shapes, (std::vector<std::vector<int64_t>>{{2, 3}, {2}}));
-  shapes = engine->ProbeOutputShapes({Bind("x", {kRows, 3}, &x)}, 1);
-  ASSERT_TRUE(shapes.ok());
-  EXPECT_EQ(*shapes, (std::vector<std::vector<int64_t>>{{2, 2}, {2}}));
+  auto outputs = engine->RunOnce({Bind("x", {kRows, 3}, &x)}, 2);
+  ASSERT_TRUE(outputs.ok()) << outputs.status().message();
+  EXPECT_EQ((*outputs)[0].name, "where");
+  EXPECT_EQ((*outputs)[0].dims, (std::vector<int64_t>{2, 3}));
+  EXPECT_EQ((*outputs)[1].dims, (std::vector<int64_t>{2}));
+  ASSERT_EQ((*outputs)[0].data.size(), 6 * sizeof(int64_t));
+  std::vector<int64_t> where(6);
+  std::memcpy(where.data(), (*outputs)[0].data.data(), 6 * sizeof(int64_t));
+  EXPECT_EQ(where, (std::vector<int64_t>{0, 0, 1, 0, 2, 2}));
+  outputs = engine->RunOnce({Bind("x", {kRows, 3}, &x)}, 1);
+  ASSERT_TRUE(outputs.ok());
+  EXPECT_EQ((*outputs)[0].dims, (std::vector<int64_t>{2, 2}));
 
-  EXPECT_EQ(engine->ProbeOutputShapes({Bind("x", {kRows, 3}, &x)}, 3).status().code(),
+  EXPECT_EQ(engine->RunOnce({Bind("x", {kRows, 3}, &x)}, 3).status().code(),
             ErrorCode::kShapeMismatch);
-  EXPECT_EQ(engine->ProbeOutputShapes({Bind("x", {kRows, 3}, &x)}, 0).status().code(),
+  EXPECT_EQ(engine->RunOnce({Bind("x", {kRows, 3}, &x)}, 0).status().code(),
             ErrorCode::kInvalidArgument);
-  EXPECT_EQ(engine->ProbeOutputShapes({}, 1).status().code(), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(engine->RunOnce({}, 1).status().code(), ErrorCode::kInvalidArgument);
 }
 
 }  // namespace

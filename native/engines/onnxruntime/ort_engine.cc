@@ -1,5 +1,6 @@
 #include "engines/onnxruntime/ort_engine.h"
 
+#include <cstring>
 #include <utility>
 #include <vector>
 
@@ -32,8 +33,8 @@ class OrtEngine final : public Engine {
     return OrtContext::Create(graph_, std::move(inputs), std::move(outputs));
   }
 
-  Result<std::vector<std::vector<int64_t>>> ProbeOutputShapes(
-      const std::vector<EngineBinding>& inputs, int64_t rows) override;
+  Result<std::vector<EngineOutput>> RunOnce(const std::vector<EngineBinding>& inputs,
+                                            int64_t rows) override;
 
  private:
   std::shared_ptr<const OrtGraph> graph_;
@@ -51,8 +52,25 @@ Result<std::vector<int64_t>> DimsOf(ort::Api api, const ort::OrtValue* value) {
   return dims;
 }
 
-Result<std::vector<std::vector<int64_t>>> OrtEngine::ProbeOutputShapes(
-    const std::vector<EngineBinding>& inputs, int64_t rows) {
+Result<EngineOutput> CopyOut(ort::Api api, const EngineTensorSpec& spec, ort::OrtValue* value) {
+  EngineOutput output;
+  output.name = spec.name;
+  output.dtype = spec.dtype;
+  Result<std::vector<int64_t>> dims = DimsOf(api, value);
+  if (!dims.ok()) return dims.status();
+  output.dims = std::move(*dims);
+  size_t bytes = DtypeBytes(spec.dtype);
+  for (const int64_t dim : output.dims) bytes *= static_cast<size_t>(dim);
+  output.data.resize(bytes);
+  void* data = nullptr;
+  GYR_RETURN_IF_ERROR(
+      TakeStatus(api, api[ort::kGetTensorMutableData](value, &data), "reading an output"));
+  if (bytes != 0) std::memcpy(output.data.data(), data, bytes);
+  return output;
+}
+
+Result<std::vector<EngineOutput>> OrtEngine::RunOnce(const std::vector<EngineBinding>& inputs,
+                                                     int64_t rows) {
   const ort::Api api = graph_->api();
   OrtRowLimits limits;
   limits.max_rows = limits::kMaxBatchRows;
@@ -92,13 +110,13 @@ Result<std::vector<std::vector<int64_t>>> OrtEngine::ProbeOutputShapes(
   for (ort::OrtValue* result : results) outputs.emplace_back(api, result);
   GYR_RETURN_IF_ERROR(run);
 
-  std::vector<std::vector<int64_t>> shapes;
-  for (const ort::Handle<ort::OrtValue>& output : outputs) {
-    Result<std::vector<int64_t>> dims = DimsOf(api, output.get());
-    if (!dims.ok()) return dims.status();
-    shapes.push_back(std::move(*dims));
+  std::vector<EngineOutput> copies;
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    Result<EngineOutput> copy = CopyOut(api, graph_->outputs()[i], outputs[i].get());
+    if (!copy.ok()) return copy.status();
+    copies.push_back(std::move(copy).value());
   }
-  return shapes;
+  return copies;
 }
 
 Status Configure(ort::Api api, const EngineOptions& options, ort::OrtSessionOptions* session) {
