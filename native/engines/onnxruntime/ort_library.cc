@@ -10,8 +10,26 @@
 #include "engines/onnxruntime/ort_engine.h"
 #include "engines/onnxruntime/ort_status.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/lsan_interface.h>
+#endif
+
 namespace gyrfalcon {
 namespace {
+
+// What is allocated while one of these lives stays allocated on purpose. ONNX Runtime 1.30 loses 14
+// bytes of its own while it makes its environment.
+class LeaksOnPurpose {
+ public:
+#if defined(__SANITIZE_ADDRESS__)
+  LeaksOnPurpose() { __lsan_disable(); }
+  ~LeaksOnPurpose() { __lsan_enable(); }
+#else
+  LeaksOnPurpose() {}  // not defaulted: an unused variable otherwise
+#endif
+  LeaksOnPurpose(const LeaksOnPurpose&) = delete;
+  LeaksOnPurpose& operator=(const LeaksOnPurpose&) = delete;
+};
 
 constexpr int kMinMajor = 1;
 constexpr int kMinMinor = 30;
@@ -58,11 +76,14 @@ Result<std::unique_ptr<OrtLibrary>> Open(const std::string& path) {
   // There is one environment in a process, counted by references; whoever comes first sets its
   // logger. When that was somebody else, the severities of sessions and runs keep it silent.
   ort::Handle<ort::OrtEnv> env(api);
-  GYR_RETURN_IF_ERROR(
-      ort::TakeStatus(api,
-                      api[ort::kCreateEnvWithCustomLogger](&DiscardLog, nullptr, ort::kLogError,
-                                                           "gyrfalcon", env.Out()),
-                      "creating its environment"));
+  {
+    const LeaksOnPurpose environment;
+    GYR_RETURN_IF_ERROR(
+        ort::TakeStatus(api,
+                        api[ort::kCreateEnvWithCustomLogger](&DiscardLog, nullptr, ort::kLogError,
+                                                             "gyrfalcon", env.Out()),
+                        "creating its environment"));
+  }
   GYR_RETURN_IF_ERROR(ort::TakeStatus(api, api[ort::kDisableTelemetryEvents](env.get()),
                                       "switching telemetry off"));
   ort::Handle<ort::OrtMemoryInfo> cpu(api);
