@@ -1,0 +1,138 @@
+/** Rows from JSONL and CSV, read as they come. */
+import { createReadStream } from 'node:fs';
+import type { Readable } from 'node:stream';
+import { StringDecoder } from 'node:string_decoder';
+
+import { CsvError, parse } from 'csv-parse';
+
+import { at } from './row-values.js';
+
+export type RowFormat = 'jsonl' | 'csv';
+
+export interface RawRow {
+  line: number;
+  fields: Map<string, unknown>;
+}
+
+/** Longest line, in characters: a bound on memory for a file that is no JSONL. */
+export const MAX_LINE = 64 * 2 ** 20;
+
+/** `-` is standard input. The format is `given`, or what the name ends with, or JSONL. */
+export function openRows(
+  path: string,
+  stdin: Readable,
+  given: RowFormat | undefined,
+): AsyncGenerator<RawRow> {
+  const input = path === '-' ? stdin : createReadStream(path);
+  const format = given ?? (path.toLowerCase().endsWith('.csv') ? 'csv' : 'jsonl');
+  return format === 'csv' ? csvRows(input) : jsonlRows(input);
+}
+
+/** Empty lines are passed over. @throws INVALID_ARGUMENT, LIMIT_EXCEEDED */
+export async function* jsonlRows(input: AsyncIterable<Buffer | string>): AsyncGenerator<RawRow> {
+  for await (const { text, line } of lines(input)) {
+    if (text.trim() === '') continue;
+    let value: unknown;
+    try {
+      value = JSON.parse(text);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      throw at(line, 'INVALID_ARGUMENT', `expected a JSON object but received ${reason}`);
+    }
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+      throw at(line, 'INVALID_ARGUMENT', 'expected a JSON object but received another value');
+    }
+    yield { line, fields: new Map(Object.entries(value)) };
+  }
+}
+
+async function* lines(
+  input: AsyncIterable<Buffer | string>,
+): AsyncGenerator<{ text: string; line: number }> {
+  const decoder = new StringDecoder('utf8');
+  let rest = '';
+  let line = 0;
+  for await (const chunk of input) {
+    const parts = (rest + (typeof chunk === 'string' ? chunk : decoder.write(chunk))).split('\n');
+    rest = parts.pop() ?? '';
+    for (const part of parts) {
+      line++;
+      yield { text: line === 1 ? part.replace(/^\uFEFF/, '') : part, line };
+    }
+    if (rest.length > MAX_LINE) {
+      throw at(line + 1, 'LIMIT_EXCEEDED', `expected at most ${MAX_LINE} characters in a line`);
+    }
+  }
+  line++;
+  rest += decoder.end();
+  if (rest !== '') yield { text: line === 1 ? rest.replace(/^\uFEFF/, '') : rest, line };
+}
+
+/** The first record names the columns. @throws INVALID_ARGUMENT */
+export async function* csvRows(input: Readable): AsyncGenerator<RawRow> {
+  const parser = parse({
+    bom: true,
+    info: true,
+    relax_column_count: true,
+    skip_empty_lines: true,
+    max_record_size: MAX_LINE,
+  });
+  input.on('error', (error) => parser.destroy(error));
+  input.pipe(parser);
+  let header: string[] | undefined;
+  try {
+    for await (const { record, info } of parser as AsyncIterable<{
+      record: string[];
+      info: { lines: number };
+    }>) {
+      const line = info.lines;
+      if (header === undefined) {
+        header = record.map((name) => name.trim());
+        const twice = header.find((name, i) => header?.indexOf(name) !== i);
+        if (twice !== undefined) {
+          throw at(line, 'INVALID_ARGUMENT', `expected column ${twice} once but received it twice`);
+        }
+        continue;
+      }
+      if (record.length !== header.length) {
+        throw at(
+          line,
+          'INVALID_ARGUMENT',
+          `expected ${header.length} cells but received ${record.length}`,
+        );
+      }
+      const fields = new Map<string, unknown>();
+      header.forEach((name, i) => {
+        fields.set(name, cellValue(record[i] ?? ''));
+      });
+      yield { line, fields };
+    }
+  } catch (error) {
+    if (!(error instanceof CsvError)) throw error;
+    const line = typeof error['lines'] === 'number' ? error['lines'] : 1;
+    throw at(line, 'INVALID_ARGUMENT', `expected CSV but received ${error.message}`);
+  } finally {
+    input.unpipe(parser);
+    parser.destroy();
+  }
+}
+
+/** A number, a JSON value, or numbers between spaces; an empty cell is an empty list. */
+export function cellValue(cell: string): unknown {
+  const text = cell.trim();
+  if (text === '') return [];
+  if (/^[[{]/.test(text) || text === 'true' || text === 'false') {
+    try {
+      return JSON.parse(text);
+    } catch {
+      return text;
+    }
+  }
+  const parts = text.split(/\s+/).map(cellNumber);
+  return parts.length === 1 ? parts[0] : parts;
+}
+
+/** What is no number stays text, for the row's check to refuse. */
+function cellNumber(text: string): number | string {
+  return /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/.test(text) ? Number(text) : text;
+}
