@@ -1,0 +1,229 @@
+#include "napi/table_wrap.h"
+
+#include <cstring>
+#include <string>
+#include <utility>
+
+#include "backends/lookup.h"
+#include "backends/row_format.h"
+#include "core/limits.h"
+#include "napi/async_task.h"
+#include "napi/env_state.h"
+#include "napi/typed_array.h"
+
+namespace gyrfalcon::napi {
+namespace {
+
+using TablePointer = std::shared_ptr<const TableStorage>;
+
+Napi::Value NewTable(Napi::Env env, TablePointer table) {
+  Napi::Object object = EnvState::Get(env)
+                            ->constructor(ClassId::kTable)
+                            .New({Napi::External<TablePointer>::New(env, &table)});
+  if (env.IsExceptionPending()) return env.Undefined();
+  const TableView view = table->view();
+  object.Set("rows", static_cast<double>(view.rows));
+  object.Set("dim", static_cast<double>(view.dim));
+  object.Set("storage", std::string(StorageName(view.storage)));
+  object.Set("bytes", static_cast<double>(table->bytes()));
+  return object;
+}
+
+std::optional<Storage> StorageArgument(const Napi::CallbackInfo& info, size_t index) {
+  const std::optional<std::string> name = StringArgument(info, index, "storage");
+  if (!name) return std::nullopt;
+  const std::optional<Storage> storage = StorageFromName(*name);
+  if (!storage) {
+    Throw(info.Env(),
+          InvalidArgument("expected f32, f16, bf16, int8 or int4 for storage but received " +
+                          *name));
+  }
+  return storage;
+}
+
+Napi::Value FromFile(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  std::optional<std::string> path = StringArgument(info, 0, "path");
+  std::optional<std::string> tensor = path ? StringArgument(info, 1, "tensor") : std::nullopt;
+  const std::optional<Storage> storage = tensor ? StorageArgument(info, 2) : std::nullopt;
+  const std::optional<int64_t> dim = storage ? IntegerArgument(info, 3, "dim") : std::nullopt;
+  if (!dim) return env.Undefined();
+  LoadTableOptions options;
+  options.residency =
+      info[4].ToBoolean().Value() ? TableResidency::kMap : TableResidency::kCopy;
+  return RunTask<TablePointer>(
+      env,
+      [path = std::move(*path), tensor = std::move(*tensor), storage = *storage, dim = *dim,
+       options] { return LoadSafetensorsTable(path, tensor, storage, dim, options); },
+      &NewTable);
+}
+
+Napi::Value FromRows(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  Result<ArrayView> data = ReadTypedArray(env, info[0], "the table's rows");
+  if (!data.ok()) return Throw(env, data.status());
+  const bool encoded = info[1].ToBoolean();
+  const std::optional<int64_t> rows = IntegerArgument(info, 2, "rows");
+  const std::optional<int64_t> dim = rows ? IntegerArgument(info, 3, "dim") : std::nullopt;
+  const std::optional<Storage> storage = dim ? StorageArgument(info, 4) : std::nullopt;
+  if (!storage) return env.Undefined();
+  if (*dim < 1 || *dim > limits::kMaxDim || *rows < 1 || *rows > limits::kMaxTableRows) {
+    return Throw(env, {ErrorCode::kLimitExceeded, "expected a dim of 1 to " +
+                                                      std::to_string(limits::kMaxDim) +
+                                                      " and at least one row"});
+  }
+  const size_t row_bytes = encoded ? RowBytes(*storage, *dim) : 4 * static_cast<size_t>(*dim);
+  const size_t expected = static_cast<size_t>(*rows) * row_bytes;  // 2^40 * 2^16 fits
+  if (!encoded && data->type != napi_float32_array) {
+    return Throw(env, {ErrorCode::kDtypeMismatch, "expected a Float32Array for the table's rows"});
+  }
+  if (data->bytes() != expected) {
+    return Throw(env, {ErrorCode::kShapeMismatch,
+                       "expected " + std::to_string(expected) + " bytes of rows but received " +
+                           std::to_string(data->bytes())});
+  }
+  Result<TablePointer> table = MakeTable(*rows, *dim, *storage, [&](std::byte* memory) {
+    if (encoded) {
+      std::memcpy(memory, data->data, expected);
+    } else {
+      EncodeRows(static_cast<const float*>(data->data), *rows, *dim, *storage, memory);
+    }
+  });
+  if (!table.ok()) return Throw(env, table.status());
+  return NewTable(env, std::move(table).value());
+}
+
+bool IsIds(const ArrayView& view) {
+  return view.type == napi_int32_array || view.type == napi_bigint64_array;
+}
+
+// Each offset is read once, because other threads may write a shared buffer.
+Status CopyOffsets(const ArrayView& given, size_t indices, std::vector<int64_t>* offsets) {
+  if (!IsIds(given)) {
+    return {ErrorCode::kDtypeMismatch, "expected an Int32Array or BigInt64Array for offsets"};
+  }
+  if (given.elements == 0) {
+    return {ErrorCode::kInvalidOffsets, "expected offsets [bags + 1] but received none"};
+  }
+  offsets->resize(given.elements);
+  int64_t before = 0;
+  for (size_t i = 0; i < given.elements; ++i) {
+    const int64_t offset = given.type == napi_int32_array
+                               ? static_cast<const volatile int32_t*>(given.data)[i]
+                               : static_cast<const volatile int64_t*>(given.data)[i];
+    if ((i == 0 && offset != 0) || offset < before ||
+        static_cast<uint64_t>(offset) > static_cast<uint64_t>(indices)) {
+      return {ErrorCode::kInvalidOffsets,
+              "expected offsets to begin at 0, never to decrease and to stay within " +
+                  std::to_string(indices) + " indices but received " + std::to_string(offset) +
+                  " at position " + std::to_string(i)};
+    }
+    (*offsets)[i] = offset;
+    before = offset;
+  }
+  return Status::Ok();
+}
+
+}  // namespace
+
+TableWrap::TableWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<TableWrap>(info) {
+  if (!info[0].IsExternal()) {
+    Throw(info.Env(), InvalidArgument("expected a table to be made by tableFromRows"));
+    return;
+  }
+  table_ = *info[0].As<Napi::External<TablePointer>>().Data();
+}
+
+Napi::Function TableWrap::Class(Napi::Env env) {
+  return DefineClass(
+      env, "NativeTable",
+      {InstanceMethod("bag", &TableWrap::Bag), InstanceMethod("close", &TableWrap::Close)});
+}
+
+// Arguments: indices, offsets | undefined, weights | undefined, out, pooling, policy.
+Napi::Value TableWrap::Bag(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (table_ == nullptr) return Throw(env, {ErrorCode::kModelClosed, "the table was closed"});
+  const LookupBackend* backend = ActiveLookupBackend();
+  if (backend == nullptr) {
+    return Throw(env, {ErrorCode::kDeviceUnavailable,
+                       "GYRFALCON_CPU_ISA names an instruction set that cannot run here"});
+  }
+  Result<ArrayView> indices = ReadTypedArray(env, info[0], "indices");
+  if (!indices.ok()) return Throw(env, indices.status());
+  if (!IsIds(*indices)) {
+    return Throw(env, {ErrorCode::kDtypeMismatch,
+                       "expected an Int32Array or BigInt64Array for indices"});
+  }
+  BagGroup group;
+  group.table = table_->view();
+  group.indices = indices->data;
+  group.indices_are_64 = indices->type == napi_bigint64_array;
+  int64_t bags = static_cast<int64_t>(indices->elements);
+  if (info[1].IsUndefined()) {
+    group.count = 1;
+    group.index_row_stride = 1;
+    group.weight_row_stride = 1;
+  } else {
+    Result<ArrayView> offsets = ReadTypedArray(env, info[1], "offsets");
+    if (!offsets.ok()) return Throw(env, offsets.status());
+    const Status checked = CopyOffsets(*offsets, indices->elements, &offsets_);
+    if (!checked.ok()) return Throw(env, checked);
+    group.offsets = offsets_.data();
+    group.offsets_are_64 = true;
+    bags = static_cast<int64_t>(offsets_.size()) - 1;
+  }
+  if (!info[2].IsUndefined()) {
+    Result<ArrayView> weights =
+        ReadTypedArray(env, info[2], "weights", napi_float32_array, "Float32Array");
+    if (!weights.ok()) return Throw(env, weights.status());
+    if (weights->elements != indices->elements) {
+      return Throw(env, {ErrorCode::kShapeMismatch,
+                         "expected " + std::to_string(indices->elements) +
+                             " weights but received " + std::to_string(weights->elements)});
+    }
+    group.weights = static_cast<const float*>(weights->data);
+  }
+  Result<ArrayView> out = ReadTypedArray(env, info[3], "out", napi_float32_array, "Float32Array");
+  if (!out.ok()) return Throw(env, out.status());
+  const size_t expected = static_cast<size_t>(bags) * static_cast<size_t>(group.table.dim);
+  if (out->elements != expected) {
+    return Throw(env, {ErrorCode::kShapeMismatch, "expected " + std::to_string(expected) +
+                                                      " elements for out but received " +
+                                                      std::to_string(out->elements)});
+  }
+  const std::optional<std::string> pooling = StringArgument(info, 4, "pooling");
+  const std::optional<std::string> policy = pooling ? StringArgument(info, 5, "policy")
+                                                    : std::nullopt;
+  if (!policy) return env.Undefined();
+  group.pooling = PoolingFromName(*pooling).value_or(Pooling::kSum);
+  if (group.offsets != nullptr && group.pooling == Pooling::kNone) {
+    return Throw(env, InvalidArgument("expected sum or mean as pooling of bags with offsets"));
+  }
+  group.out = static_cast<float*>(out->data);
+  group.out_row_stride = group.table.dim;
+  LookupReport report;
+  backend->run({&group, 1, 0, bags, *policy == "zero" ? OutOfRange::kZero : OutOfRange::kError},
+               &report);
+  if (report.failed) {
+    return Throw(env, {ErrorCode::kIndexOutOfRange,
+                       "expected an id from 0 to " + std::to_string(group.table.rows - 1) +
+                           " in bag " + std::to_string(report.row) + ", position " +
+                           std::to_string(report.position) + " but received " +
+                           std::to_string(report.value)});
+  }
+  return Napi::Number::New(env, static_cast<double>(report.zeroed));
+}
+
+Napi::Value TableWrap::Close(const Napi::CallbackInfo& info) {
+  table_.reset();
+  return info.Env().Undefined();
+}
+
+void RegisterTable(Napi::Env env, Napi::Object exports) {
+  EnvState::Get(env)->constructor(ClassId::kTable) = Napi::Persistent(TableWrap::Class(env));
+  exports.Set("tableFromFile", Napi::Function::New(env, &FromFile, "tableFromFile"));
+  exports.Set("tableFromRows", Napi::Function::New(env, &FromRows, "tableFromRows"));
+}
+
+}  // namespace gyrfalcon::napi
