@@ -1,18 +1,9 @@
 import { GyrfalconError } from './errors.js';
-import type { DtypeName } from './import/manifest.js';
 import type { NativeBatch, NativeField } from './native.js';
 import { invalid } from './options.js';
+import { TYPED_ARRAYS, type TypedArray } from './typed-arrays.js';
 
-/** What a batch's views are made of. f16 and bf16 come as their bits in a Uint16Array. */
-export type TypedArray =
-  | Float32Array
-  | Float64Array
-  | Int8Array
-  | Uint8Array
-  | Int16Array
-  | Uint16Array
-  | Int32Array
-  | BigInt64Array;
+export type { TypedArray } from './typed-arrays.js';
 
 /** Ids of all rows back to back; row r owns indices [offsets[r], offsets[r + 1]). */
 export interface RaggedInput {
@@ -31,22 +22,8 @@ export type BatchInputs = Readonly<Record<string, any>>;
 // biome-ignore lint/suspicious/noExplicitAny: as above
 export type Scores = Readonly<Record<string, any>>;
 
-const VIEWS = {
-  f32: Float32Array,
-  f64: Float64Array,
-  f16: Uint16Array,
-  bf16: Uint16Array,
-  i8: Int8Array,
-  u8: Uint8Array,
-  i16: Int16Array,
-  u16: Uint16Array,
-  i32: Int32Array,
-  i64: BigInt64Array,
-  bool: Uint8Array,
-} as const satisfies Record<DtypeName, unknown>;
-
 function view(buffer: ArrayBuffer, field: NativeField, elements = field.elements): TypedArray {
-  return new VIEWS[field.dtype](buffer, field.offset, elements);
+  return new TYPED_ARRAYS[field.dtype](buffer, field.offset, elements);
 }
 
 /**

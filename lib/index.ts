@@ -1,8 +1,10 @@
-export type { BatchInputs, RaggedInput, Scores, TypedArray } from './batch.js';
+export type { BatchInputs, RaggedInput, Scores } from './batch.js';
 export { Batch } from './batch.js';
 export type { Capabilities } from './capabilities.js';
 export { capabilities } from './capabilities.js';
+export type { BagOptions } from './embedding-table.js';
 export { EmbeddingTable } from './embedding-table.js';
+export type { EngineFeeds, EngineOptions, EngineTensor } from './engine.js';
 export { Engine } from './engine.js';
 export type { ErrorCode } from './errors.js';
 export { ERROR_CODES, GyrfalconError } from './errors.js';
@@ -18,3 +20,4 @@ export { importModel } from './import-model.js';
 export type { ModelInfo, ModelStats } from './model.js';
 export { loadModel, Model } from './model.js';
 export type { BatchOptions, LoadOptions, ScoreOptions } from './options.js';
+export type { TypedArray } from './typed-arrays.js';
