@@ -101,8 +101,14 @@ export function outputRows(
   });
 }
 
-/** 9 significant digits name every float32 and hide the digits that only float64 has. */
+/** A float32 as the shortest number that names it. */
 function readable(dtype: DtypeName, value: number): number | boolean {
   if (dtype === 'bool') return value !== 0;
-  return dtype === 'f32' ? Number(value.toPrecision(9)) : value;
+  if (dtype !== 'f32' || !Number.isFinite(value)) return value;
+  // 9 digits name every float32; most need fewer.
+  for (let digits = 6; digits < 9; digits++) {
+    const short = Number(value.toPrecision(digits));
+    if (Math.fround(short) === value) return short;
+  }
+  return Number(value.toPrecision(9));
 }

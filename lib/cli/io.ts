@@ -24,6 +24,9 @@ export async function write(stream: Writable, text: string): Promise<void> {
 export function describeError(error: unknown): { code: string; message: string } {
   if (error instanceof GyrfalconError) return { code: error.code, message: error.message };
   const message = error instanceof Error ? error.message : String(error);
+  if (error instanceof Error && error.name === 'AbortError') {
+    return { code: 'ABORTED', message: 'interrupted' };
+  }
   const system = error instanceof Error && 'syscall' in error;
   return { code: system ? 'IO_ERROR' : 'INTERNAL', message };
 }

@@ -1,6 +1,6 @@
 /** Rows from JSONL and CSV, read as they come. */
 import { createReadStream } from 'node:fs';
-import type { Readable } from 'node:stream';
+import { addAbortSignal, type Readable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
 
 import { CsvError, parse } from 'csv-parse';
@@ -22,8 +22,10 @@ export function openRows(
   path: string,
   stdin: Readable,
   given: RowFormat | undefined,
+  signal: AbortSignal,
 ): AsyncGenerator<RawRow> {
-  const input = path === '-' ? stdin : createReadStream(path);
+  // An interrupt must also end the wait for a writer that says nothing.
+  const input = addAbortSignal(signal, path === '-' ? stdin : createReadStream(path));
   const format = given ?? (path.toLowerCase().endsWith('.csv') ? 'csv' : 'jsonl');
   return format === 'csv' ? csvRows(input) : jsonlRows(input);
 }

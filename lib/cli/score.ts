@@ -60,7 +60,7 @@ export async function score(bundle: string, flags: ScoreFlags, io: Io): Promise<
       await printer.print(columns, rows.length);
       total += rows.length;
     };
-    const source = openRows(flags.input, io.stdin, flags.inputFormat);
+    const source = openRows(flags.input, io.stdin, flags.inputFormat, io.signal);
     let pending: Row[] = [];
     for await (const { fields, line } of source) {
       const row = readRow(inputs, fields, line, flags.ignoreExtra ?? false);
