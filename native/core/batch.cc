@@ -15,7 +15,6 @@ int64_t Nanoseconds(std::chrono::steady_clock::duration duration) {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(duration).count();
 }
 
-
 }  // namespace
 
 Result<std::shared_ptr<Batch>> Batch::Create(std::shared_ptr<const Model> model,
@@ -221,9 +220,8 @@ Status Batch::ResolveOutputShapes() {
     for (size_t d = 0; d < a->size(); ++d) {
       const bool declared_batch =
           d < specs[i].shape.size() && specs[i].shape[d].kind == Extent::Kind::kBatch;
-      const bool follows_rows =
-          d == 0 && (declared_batch ||
-                     ((*a)[d] == few && (*b)[d] == more && (few != more || capacity_ == 1)));
+      const bool follows_rows = d == 0 && (declared_batch || ((*a)[d] == few && (*b)[d] == more &&
+                                                              (few != more || capacity_ == 1)));
       if (follows_rows) {
         shape.push_back({Extent::Kind::kBatch, 0, -1});
       } else if ((*a)[d] == (*b)[d] && (*a)[d] >= 1) {
@@ -262,8 +260,7 @@ Status Batch::BuildBag(const BagSpec& bag) {
   const std::byte* ids = arena_->data() + place.data.offset;
   if (input.kind == InputSpec::Kind::kRagged) {
     group.indices = ids;
-    group.offsets =
-        private_->data() + checked_offsets_[static_cast<size_t>(bag.input)].offset;
+    group.offsets = private_->data() + checked_offsets_[static_cast<size_t>(bag.input)].offset;
     if (bag.weights_input >= 0) {
       group.weights = reinterpret_cast<const float*>(arena_->data() + place.weights.offset);
     }
@@ -293,18 +290,18 @@ Status Batch::BuildBag(const BagSpec& bag) {
                 "expected room for " + std::to_string(group.count) + " weights in each row of " +
                     spec.inputs[static_cast<size_t>(bag.weights_input)].name};
       }
-      group.weights = reinterpret_cast<const float*>(arena_->data() + weights.offset) +
-                      bag.weights_start;
+      group.weights =
+          reinterpret_cast<const float*>(arena_->data() + weights.offset) + bag.weights_start;
       group.weight_row_stride = weights.row_elements;
       group.weight_step = bag.weights_step;
     }
   }
-  const int64_t width = bag.pooling == Pooling::kNone ? group.count * group.table.dim
-                                                      : group.table.dim;
+  const int64_t width =
+      bag.pooling == Pooling::kNone ? group.count * group.table.dim : group.table.dim;
   if (bag.slot_offset < 0 || bag.slot_offset + width > slot.row_elements) {
-    return {ErrorCode::kShapeMismatch,
-            "expected room for " + std::to_string(width) + " values in slot " +
-                spec.slots[static_cast<size_t>(bag.slot)].name};
+    return {ErrorCode::kShapeMismatch, "expected room for " + std::to_string(width) +
+                                           " values in slot " +
+                                           spec.slots[static_cast<size_t>(bag.slot)].name};
   }
   group.out = reinterpret_cast<float*>(private_->data() + slot.offset) + bag.slot_offset;
   group.out_row_stride = slot.row_elements;
@@ -354,9 +351,9 @@ Status Batch::CheckOffsets(int64_t rows) {
       if ((r == 0 && offset != 0) || offset < before || offset > room) {
         return {ErrorCode::kInvalidOffsets,
                 "expected offsets of input " + spec.name +
-                    " to begin at 0, never to decrease and to stay within " +
-                    std::to_string(room) + " indices but received " + std::to_string(offset) +
-                    " at position " + std::to_string(r)};
+                    " to begin at 0, never to decrease and to stay within " + std::to_string(room) +
+                    " indices but received " + std::to_string(offset) + " at position " +
+                    std::to_string(r)};
       }
       checked[r] = offset;
       before = offset;

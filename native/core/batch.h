@@ -17,9 +17,9 @@
 namespace gyrfalcon {
 
 struct BatchOptions {
-  int64_t capacity = 0;                       // rows
-  std::vector<int64_t> symbols;               // per ModelSpec::symbols; 0: the default
-  std::vector<int64_t> ragged_capacity;       // per ModelSpec::inputs; 0: kDefaultHotness a row
+  int64_t capacity = 0;                  // rows
+  std::vector<int64_t> symbols;          // per ModelSpec::symbols; 0: the default
+  std::vector<int64_t> ragged_capacity;  // per ModelSpec::inputs; 0: kDefaultHotness a row
   static constexpr int64_t kDefaultHotness = 32;
 };
 

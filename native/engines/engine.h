@@ -64,7 +64,8 @@ class Engine {
       std::vector<EngineBinding> inputs, std::vector<EngineBinding> outputs) = 0;
 
   // Runs once on given inputs with outputs that the engine allocates, and copies them out in the
-  // graph's order: for graphs whose output shapes are not declared, and for one-off runs. Slow path.
+  // graph's order: for graphs whose output shapes are not declared, and for one-off runs. Slow
+  // path.
   virtual Result<std::vector<EngineOutput>> RunOnce(const std::vector<EngineBinding>& inputs,
                                                     int64_t rows) = 0;
 };

@@ -88,12 +88,11 @@ BatchWrap::BatchWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<BatchWra
 }
 
 void BatchWrap::Register(Napi::Env env) {
-  EnvState::Get(env)->constructor(ClassId::kBatch) = Napi::Persistent(
-      DefineClass(env, "NativeBatch",
-                  {InstanceMethod("scoreSync", &BatchWrap::ScoreSync),
-                   InstanceMethod("score", &BatchWrap::Score),
-                   InstanceMethod("cancel", &BatchWrap::Cancel),
-                   InstanceMethod("times", &BatchWrap::Times)}));
+  EnvState::Get(env)->constructor(ClassId::kBatch) = Napi::Persistent(DefineClass(
+      env, "NativeBatch",
+      {InstanceMethod("scoreSync", &BatchWrap::ScoreSync),
+       InstanceMethod("score", &BatchWrap::Score), InstanceMethod("cancel", &BatchWrap::Cancel),
+       InstanceMethod("times", &BatchWrap::Times)}));
 }
 
 Napi::Value BatchWrap::New(Napi::Env env, std::shared_ptr<Batch> batch, const ModelSpec& spec) {

@@ -43,9 +43,9 @@ class HashWrap : public Napi::ObjectWrap<HashWrap> {
   explicit HashWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<HashWrap>(info) {}
 
   static Napi::Function Class(Napi::Env env) {
-    return DefineClass(env, "Xxh64",
-                       {InstanceMethod("update", &HashWrap::Update),
-                        InstanceMethod("digest", &HashWrap::Digest)});
+    return DefineClass(
+        env, "Xxh64",
+        {InstanceMethod("update", &HashWrap::Update), InstanceMethod("digest", &HashWrap::Digest)});
   }
 
  private:

@@ -34,9 +34,9 @@ std::optional<Storage> StorageArgument(const Napi::CallbackInfo& info, size_t in
   if (!name) return std::nullopt;
   const std::optional<Storage> storage = StorageFromName(*name);
   if (!storage) {
-    Throw(info.Env(),
-          InvalidArgument("expected f32, f16, bf16, int8 or int4 for storage but received " +
-                          *name));
+    Throw(
+        info.Env(),
+        InvalidArgument("expected f32, f16, bf16, int8 or int4 for storage but received " + *name));
   }
   return storage;
 }
@@ -49,8 +49,7 @@ Napi::Value FromFile(const Napi::CallbackInfo& info) {
   const std::optional<int64_t> dim = storage ? IntegerArgument(info, 3, "dim") : std::nullopt;
   if (!dim) return env.Undefined();
   LoadTableOptions options;
-  options.residency =
-      info[4].ToBoolean().Value() ? TableResidency::kMap : TableResidency::kCopy;
+  options.residency = info[4].ToBoolean().Value() ? TableResidency::kMap : TableResidency::kCopy;
   return RunTask<TablePointer>(
       env,
       [path = std::move(*path), tensor = std::move(*tensor), storage = *storage, dim = *dim,
@@ -78,9 +77,9 @@ Napi::Value FromRows(const Napi::CallbackInfo& info) {
     return Throw(env, {ErrorCode::kDtypeMismatch, "expected a Float32Array for the table's rows"});
   }
   if (data->bytes() != expected) {
-    return Throw(env, {ErrorCode::kShapeMismatch,
-                       "expected " + std::to_string(expected) + " bytes of rows but received " +
-                           std::to_string(data->bytes())});
+    return Throw(env, {ErrorCode::kShapeMismatch, "expected " + std::to_string(expected) +
+                                                      " bytes of rows but received " +
+                                                      std::to_string(data->bytes())});
   }
   Result<TablePointer> table = MakeTable(*rows, *dim, *storage, [&](std::byte* memory) {
     if (encoded) {
@@ -152,8 +151,8 @@ Napi::Value TableWrap::Bag(const Napi::CallbackInfo& info) {
   Result<ArrayView> indices = ReadTypedArray(env, info[0], "indices");
   if (!indices.ok()) return Throw(env, indices.status());
   if (!IsIds(*indices)) {
-    return Throw(env, {ErrorCode::kDtypeMismatch,
-                       "expected an Int32Array or BigInt64Array for indices"});
+    return Throw(
+        env, {ErrorCode::kDtypeMismatch, "expected an Int32Array or BigInt64Array for indices"});
   }
   BagGroup group;
   group.table = table_->view();
@@ -193,8 +192,8 @@ Napi::Value TableWrap::Bag(const Napi::CallbackInfo& info) {
                                                       std::to_string(out->elements)});
   }
   const std::optional<std::string> pooling = StringArgument(info, 4, "pooling");
-  const std::optional<std::string> policy = pooling ? StringArgument(info, 5, "policy")
-                                                    : std::nullopt;
+  const std::optional<std::string> policy =
+      pooling ? StringArgument(info, 5, "policy") : std::nullopt;
   if (!policy) return env.Undefined();
   group.pooling = PoolingFromName(*pooling).value_or(Pooling::kSum);
   if (group.offsets != nullptr && group.pooling == Pooling::kNone) {
@@ -206,11 +205,11 @@ Napi::Value TableWrap::Bag(const Napi::CallbackInfo& info) {
   backend->run({&group, 1, 0, bags, *policy == "zero" ? OutOfRange::kZero : OutOfRange::kError},
                &report);
   if (report.failed) {
-    return Throw(env, {ErrorCode::kIndexOutOfRange,
-                       "expected an id from 0 to " + std::to_string(group.table.rows - 1) +
-                           " in bag " + std::to_string(report.row) + ", position " +
-                           std::to_string(report.position) + " but received " +
-                           std::to_string(report.value)});
+    return Throw(env,
+                 {ErrorCode::kIndexOutOfRange,
+                  "expected an id from 0 to " + std::to_string(group.table.rows - 1) + " in bag " +
+                      std::to_string(report.row) + ", position " + std::to_string(report.position) +
+                      " but received " + std::to_string(report.value)});
   }
   return Napi::Number::New(env, static_cast<double>(report.zeroed));
 }

@@ -23,8 +23,7 @@ size_t ElementBytes(napi_typedarray_type type) {
 
 }  // namespace
 
-Result<ArrayView> ReadTypedArray(Napi::Env env, const Napi::Value& value,
-                                 const std::string& name) {
+Result<ArrayView> ReadTypedArray(Napi::Env env, const Napi::Value& value, const std::string& name) {
   if (!value.IsTypedArray()) {
     return {ErrorCode::kDtypeMismatch, "expected a typed array for " + name};
   }

@@ -1,5 +1,5 @@
-#include <cstring>
 #include <gtest/gtest.h>
+#include <cstring>
 
 #include <cstdint>
 #include <cstdio>

@@ -99,7 +99,6 @@ inline constexpr Slot<OrtStatus*(OrtSession*, const OrtRunOptions*, const char* 
 
 inline constexpr Slot<OrtStatus*(OrtSessionOptions** out)> kCreateSessionOptions{10};
 inline constexpr Slot<OrtStatus*(OrtSessionOptions*, int mode)> kSetSessionExecutionMode{13};
-inline constexpr Slot<OrtStatus*(OrtSessionOptions*)> kEnableMemPattern{16};
 inline constexpr Slot<OrtStatus*(OrtSessionOptions*)> kDisableMemPattern{17};
 inline constexpr Slot<OrtStatus*(OrtSessionOptions*)> kEnableCpuMemArena{18};
 inline constexpr Slot<OrtStatus*(OrtSessionOptions*, int level)> kSetSessionLogSeverityLevel{22};
