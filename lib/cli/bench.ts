@@ -1,7 +1,6 @@
 /** `gyrfalcon bench` */
 import type { Batch } from '../batch.js';
 import type { Manifest } from '../import/manifest.js';
-import { throwIfAborted } from '../import/onnx/read.js';
 import { type TensorData, toTensorData } from '../import/tensor-values.js';
 import { makeSample, type Sample } from '../import/verify-sample.js';
 import type { Model } from '../model.js';
@@ -132,7 +131,7 @@ async function measure(
     if (call % 64 === 0) {
       // Lets an interrupt be heard.
       await new Promise((resolve) => setImmediate(resolve));
-      throwIfAborted(signal);
+      signal.throwIfAborted();
     }
   }
   return summarizeTimes(rows, total, lookup, engine);
