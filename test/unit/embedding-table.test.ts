@@ -1,0 +1,89 @@
+import { expect, test } from 'vitest';
+import { EmbeddingTable } from '../../lib/embedding-table.js';
+
+const rows = Float32Array.from({ length: 5 * 3 }, (_, i) => i - 4);
+const code = (name: string) => expect.objectContaining({ code: name });
+
+/** The naive sum that a bag stands for. */
+function pooled(ids: number[], weights?: number[], mean = false): number[] {
+  const sum = [0, 0, 0];
+  ids.forEach((id, i) => {
+    for (let d = 0; d < 3; d++)
+      sum[d] = (sum[d] ?? 0) + (weights?.[i] ?? 1) * (rows[id * 3 + d] ?? 0);
+  });
+  return mean && ids.length > 0 ? sum.map((value) => value / ids.length) : sum;
+}
+
+test('bags sum, mean, weights and empty bags', () => {
+  using table = EmbeddingTable.from(rows, { dim: 3 });
+  expect([table.rows, table.dim, table.storage, table.bytes]).toEqual([5, 3, 'f32', 60]);
+  const ids = Int32Array.of(1, 2, 4, 0);
+  const offsets = Int32Array.of(0, 2, 2, 4);
+  expect([...table.bag(ids, offsets)]).toEqual([...pooled([1, 2]), 0, 0, 0, ...pooled([4, 0])]);
+  expect([...table.bag(ids, offsets, { pooling: 'mean' })]).toEqual([
+    ...pooled([1, 2], undefined, true),
+    0,
+    0,
+    0,
+    ...pooled([4, 0], undefined, true),
+  ]);
+  const weights = Float32Array.of(0.5, 2, -1, 4);
+  expect([...table.bag(ids, offsets, { weights })]).toEqual([
+    ...pooled([1, 2], [0.5, 2]),
+    0,
+    0,
+    0,
+    ...pooled([4, 0], [-1, 4]),
+  ]);
+});
+
+test('64-bit ids and offsets give what 32-bit ones give, into a given array', () => {
+  using table = EmbeddingTable.from(rows, { dim: 3 });
+  const out = new Float32Array(6).fill(7);
+  const same = table.bag(BigInt64Array.of(3n, 1n, 1n), BigInt64Array.of(0n, 1n, 3n), { out });
+  expect(same).toBe(out);
+  expect([...out]).toEqual([...pooled([3]), ...pooled([1, 1])]);
+  expect([...table.lookup(Int32Array.of(4, 0))]).toEqual([...pooled([4]), ...pooled([0])]);
+});
+
+test.each([
+  ['f16', 0],
+  ['bf16', 0],
+  ['int8', 0.03],
+  ['int4', 0.2],
+] as const)('%s rows decode within their step', (storage, bound) => {
+  using table = EmbeddingTable.from(rows, { dim: 3, storage });
+  const values = table.lookup(Int32Array.of(0, 1, 2, 3, 4));
+  for (let i = 0; i < rows.length; i++) {
+    expect(Math.abs((values[i] ?? Number.NaN) - (rows[i] ?? 0))).toBeLessThanOrEqual(bound);
+  }
+});
+
+test('ids on both sides of each limit', () => {
+  using table = EmbeddingTable.from(rows, { dim: 3 });
+  const at = (id: number) => () => table.lookup(Int32Array.of(0, id));
+  expect(at(4)).not.toThrow();
+  expect(at(5)).toThrow(code('INDEX_OUT_OF_RANGE'));
+  expect(at(-1)).toThrow(/received -1/);
+  const zeroed = table.lookup(Int32Array.of(5, 1), { outOfRange: 'zero' });
+  expect([...zeroed]).toEqual([0, 0, 0, ...pooled([1])]);
+});
+
+test('bad offsets, lengths, types and a closed table', () => {
+  const table = EmbeddingTable.from(rows, { dim: 3 });
+  const ids = Int32Array.of(0, 1);
+  expect(() => table.bag(ids, Int32Array.of(1, 2))).toThrow(code('INVALID_OFFSETS'));
+  expect(() => table.bag(ids, Int32Array.of(0, 2, 1))).toThrow(code('INVALID_OFFSETS'));
+  expect(() => table.bag(ids, Int32Array.of(0, 3))).toThrow(code('INVALID_OFFSETS'));
+  expect(() => table.bag(ids, new Int32Array(0))).toThrow(code('INVALID_OFFSETS'));
+  expect(() => table.lookup(ids, { out: new Float32Array(5) })).toThrow(code('SHAPE_MISMATCH'));
+  expect(() => table.lookup(ids, { weights: new Float32Array(3) })).toThrow(code('SHAPE_MISMATCH'));
+  expect(() => table.lookup(new Float32Array(2) as never)).toThrow(code('DTYPE_MISMATCH'));
+  const gone = new Int32Array(2);
+  structuredClone(gone.buffer, { transfer: [gone.buffer] });
+  expect(() => table.bag(gone, Int32Array.of(0, 1))).toThrow(code('DETACHED_BUFFER'));
+  expect(() => EmbeddingTable.from(rows, { dim: 4 })).toThrow(code('INVALID_ARGUMENT'));
+  expect(() => EmbeddingTable.from(rows, { dim: 0 })).toThrow(code('INVALID_ARGUMENT'));
+  table.close();
+  expect(() => table.lookup(ids)).toThrow(code('MODEL_CLOSED'));
+});
