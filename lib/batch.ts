@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { GyrfalconError } from './errors.js';
 import type { NativeBatch, NativeField } from './native.js';
 import { invalid } from './options.js';
@@ -110,7 +111,11 @@ export class Batch {
     const cancel = () => batch.#native.cancel();
     const done = batch.#native.score(rows);
     batch.#busy = true;
-    signal?.addEventListener('abort', cancel, { once: true });
+    if (signal !== undefined) {
+      // One signal commonly stands for a whole request of many batches; Node would warn at eleven.
+      setMaxListeners(0, signal);
+      signal.addEventListener('abort', cancel, { once: true });
+    }
     try {
       await done;
     } catch (error) {

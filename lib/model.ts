@@ -74,7 +74,9 @@ export class Model implements AsyncDisposable {
     const symbols = bySlot(Object.keys(this.info.symbols), options.symbols, 'symbols');
     const ragged = this.info.inputs.map(({ name, kind }) => (kind === 'ragged' ? name : undefined));
     const indices = bySlot(ragged, options.indices, 'indices');
-    const batch = new Batch(this.#native.createBatch(rows, symbols, indices), rows);
+    const handle = this.#native.createBatch(rows, symbols, indices);
+    // A model that was exported with a fixed number of rows has room for exactly those.
+    const batch = new Batch(handle, this.info.batch ?? rows);
     this.#batches.add(batch);
     return batch;
   }
