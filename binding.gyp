@@ -45,7 +45,7 @@
       "conditions": [
         ["target_arch=='x64'", {"dependencies": ["gyrfalcon_avx2", "gyrfalcon_avx512"]}],
         ["OS=='linux'", {
-          "ldflags": ["-Wl,-z,nodelete", "-Wl,--exclude-libs,ALL"],
+          "ldflags": ["-Wl,-z,nodelete", "-Wl,--version-script=<(module_root_dir)/cmake/addon.map"],
           "libraries": ["-ldl", "-lpthread"],
         }],
         ["OS=='linux' and gyrfalcon_static_stdlib==1", {

@@ -28,7 +28,8 @@ if(APPLE)
 else()
   # An addon that only a worker loaded is unmapped when that worker ends, under the feet of our
   # own threads; nodelete keeps the code mapped.
-  target_link_options(gyrfalcon_addon PRIVATE -Wl,-z,nodelete -Wl,--exclude-libs,ALL)
+  target_link_options(gyrfalcon_addon PRIVATE -Wl,-z,nodelete
+    "-Wl,--version-script=${CMAKE_CURRENT_SOURCE_DIR}/cmake/addon.map")
 endif()
 if(GYRFALCON_STATIC_STDLIB)
   target_link_options(gyrfalcon_addon PRIVATE -static-libstdc++ -static-libgcc)
