@@ -12,8 +12,8 @@ namespace gyrfalcon {
 // Immutable and shared by threads.
 class OrtLibrary {
  public:
-  OrtLibrary(ort::Api api, ort::OrtEnv* env, ort::OrtMemoryInfo* cpu, ort::OrtAllocator* allocator,
-             std::string version)
+  OrtLibrary(ort::Api api, ort::OrtEnv* env, const ort::OrtMemoryInfo* cpu,
+             ort::OrtAllocator* allocator, std::string version)
       : api_(api), env_(env), cpu_(cpu), allocator_(allocator), version_(std::move(version)) {}
 
   ort::Api api() const { return api_; }
@@ -25,7 +25,7 @@ class OrtLibrary {
  private:
   ort::Api api_;
   ort::OrtEnv* env_;
-  ort::OrtMemoryInfo* cpu_;
+  const ort::OrtMemoryInfo* cpu_;
   ort::OrtAllocator* allocator_;
   std::string version_;
 };
