@@ -188,6 +188,13 @@ TEST(OrtEngineTest, LoadsAFileWithDataBesideIt) {
   std::filesystem::remove_all(dir);
 }
 
+// The library recognises its own format by these four bytes, and the guard does not know it.
+TEST(OrtEngineTest, ReadsOnnxThatLooksLikeTheLibrarysOwnFormat) {
+  const std::string model = onnx::Bytes(2, "??ORTM") + onnx::DenseLayer(2, 3);
+  ASSERT_EQ(model.substr(4, 4), "ORTM");
+  EXPECT_NE(MustLoad(model), nullptr);
+}
+
 TEST(OrtEngineTest, SaysThatAFileIsMissing) {
   auto engine = CreateOrtEngineFromFile(OpenForTest(), "/nowhere/at/all.onnx", EngineOptions{});
   ASSERT_FALSE(engine.ok());

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdint>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "allocation_counter.h"
@@ -22,10 +23,11 @@ constexpr const char* kInjected = "injected failure";
 struct Faults {
   std::array<const void*, kSlots> table{};
   const void* const* real = nullptr;
-  int calls = 0;           // of functions that can fail
-  int fail_at = -1;        // the call that fails
-  bool forever = false;    // and all after it
-  bool fake_runs = false;  // runs do nothing
+  int calls = 0;               // of functions that can fail
+  int fail_at = -1;            // the call that fails
+  bool forever = false;        // and all after it
+  bool fake_runs = false;      // runs do nothing
+  bool moved_outputs = false;  // outputs say that they lie elsewhere
   int runs = 0;
 
   bool FailsNow() {
@@ -50,6 +52,12 @@ struct Stub<ort::OrtStatus*(Arguments...)> {
       if (faults.fake_runs) return nullptr;
     }
     if (fails) return real[ort::kCreateStatus](ort::kFail, kInjected);
+    if constexpr (kSlot.index == ort::kGetTensorMutableData.index) {
+      void** const data = std::get<1>(std::tuple(arguments...));
+      ort::OrtStatus* const status = real[kSlot](arguments...);
+      if (faults.moved_outputs) *data = &faults;
+      return status;
+    }
     return real[kSlot](arguments...);
   }
 };
@@ -163,6 +171,49 @@ TEST(OrtFaultTest, AContextRecoversFromAnyFailureOfARun) {
     }
     ASSERT_LT(call, 100);
   }
+}
+
+// Old scores in the batch must not pass for new ones.
+TEST(OrtFaultTest, OutputsElsewhereAreAnError) {
+  const std::shared_ptr<OrtLibrary> library = FaultyLibrary();
+  ASSERT_NE(library, nullptr);
+  const std::string model = onnx::DenseLayer(2, 3);
+  auto engine = CreateOrtEngine(library, onnx::AsBytes(model), EngineOptions{});
+  ASSERT_TRUE(engine.ok());
+  std::vector<float> x = {1, 2};
+  std::vector<float> y(3, -1);
+  auto context = (*engine)->CreateContext({Bind("x", {kRows, 2}, &x)}, {Bind("y", {kRows, 3}, &y)});
+  ASSERT_TRUE(context.ok());
+  faults.moved_outputs = true;
+  for (int i = 0; i < 2; ++i) {
+    const Status status = (*context)->Run(1);
+    EXPECT_EQ(status.code(), ErrorCode::kEngineFailed);
+    EXPECT_NE(status.message().find("\"y\" in the bound memory"), std::string::npos);
+  }
+  faults.moved_outputs = false;
+  EXPECT_TRUE((*context)->Run(1).ok());
+}
+
+TEST(OrtFaultTest, AFailedRunIsBoundAnew) {
+  const std::shared_ptr<OrtLibrary> library = FaultyLibrary();
+  ASSERT_NE(library, nullptr);
+  const std::string model = onnx::DenseLayer(2, 3);
+  auto engine = CreateOrtEngine(library, onnx::AsBytes(model), EngineOptions{});
+  ASSERT_TRUE(engine.ok());
+  std::vector<float> x = {1, 2};
+  std::vector<float> y(3, -1);
+  auto context = (*engine)->CreateContext({Bind("x", {kRows, 2}, &x)}, {Bind("y", {kRows, 3}, &y)});
+  ASSERT_TRUE(context.ok());
+  ASSERT_TRUE((*context)->Run(1).ok());
+  faults.calls = 0;
+  faults.fail_at = 0;  // the run itself: the rows are bound
+  EXPECT_FALSE((*context)->Run(1).ok());
+  EXPECT_EQ(faults.calls, 1);
+  faults.fail_at = -1;
+  faults.calls = 0;
+  ASSERT_TRUE((*context)->Run(1).ok());
+  EXPECT_GT(faults.calls, 1);
+  EXPECT_EQ(y, DenseLayerReference(x, 1, 2, 3));
 }
 
 // A row count that is bound already is one call of the library and no allocation of ours.
