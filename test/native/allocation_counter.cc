@@ -11,8 +11,7 @@ thread_local size_t allocations = 0;
 
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 
-// The array and nothrow forms call these. Not inlined: the compiler would see free() for what
-// operator new returned, and warn.
+// The array and nothrow forms call these.
 void* operator new(size_t size) {
   ++allocations;
   if (void* memory = std::malloc(size == 0 ? 1 : size)) return memory;
@@ -26,14 +25,10 @@ void* operator new(size_t size, std::align_val_t alignment) {
   throw std::bad_alloc();
 }
 
-[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, size_t) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, std::align_val_t) noexcept {
-  std::free(memory);
-}
-[[gnu::noinline]] void operator delete(void* memory, size_t, std::align_val_t) noexcept {
-  std::free(memory);
-}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, size_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
+void operator delete(void* memory, size_t, std::align_val_t) noexcept { std::free(memory); }
 
 #endif
 
@@ -45,8 +40,10 @@ size_t AllocationCounter::count() const { return allocations - start_; }
 
 bool AllocationCounter::Works() {
   const AllocationCounter counter;
-  const volatile int size = 3;
-  ::operator delete(::operator new(static_cast<size_t>(size)));
+  // Through pointers, or the compiler sees free() for what operator new returned, and warns.
+  void* (*const volatile allocate)(size_t) = &::operator new;
+  void (*const volatile release)(void*) = &::operator delete;
+  release(allocate(3));
   return counter.count() == 1;
 }
 
