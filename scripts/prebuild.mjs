@@ -20,7 +20,7 @@ const headers = existsSync(join(nodedir, 'include/node/node_api.h'))
 const stage = mkdtempSync(join(tmpdir(), 'gyrfalcon-prebuild-'));
 
 try {
-  for (const name of ['package.json', 'binding.gyp', 'native', 'scripts']) {
+  for (const name of ['package.json', 'binding.gyp', 'cmake', 'native', 'scripts']) {
     cpSync(join(root, name), join(stage, name), { recursive: true });
   }
   symlinkSync(join(root, 'node_modules'), join(stage, 'node_modules'));
