@@ -16,6 +16,11 @@ class OrtLibrary;  // the opened library: API table, version, environment
 
 // Opens `path` (an absolute path to libonnxruntime.so.1) or returns the library this process opened
 // before. kEngineUnavailable says what was tried, what is missing, or which version was found.
+//
+// onnxruntime-node in the same process: the same file is shared, and so is its one environment with
+// the logger of whoever came first. Different files live side by side, but an addon that names only
+// libonnxruntime.so.1 gets the copy that was loaded first, so the two should be of one version.
+// Thread-safe.
 Result<std::shared_ptr<OrtLibrary>> OpenOrtLibrary(const std::string& path);
 
 std::string OrtLibraryVersion(const OrtLibrary& library);
