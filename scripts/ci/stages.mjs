@@ -1,4 +1,5 @@
-// The stages of `npm test`, in order. Each returns how many tests or checks passed and failed.
+// The stages of `npm test`, in order. Each returns how many tests or checks passed and failed. A
+// stage that is onRequest runs with --all or --only.
 import { checkBinary } from './binary.mjs';
 import { ensurePackages } from './packages.mjs';
 import {
@@ -102,11 +103,13 @@ export const stages = [
     about: 'everything native once more, with TSan',
     run: () => buildSanitized('tsan', 'thread'),
     needs: ['build'],
+    onRequest: true,
   },
   {
     name: 'tsan',
     about: 'concurrent C++ and TypeScript tests under TSan',
     run: testUnderThreadSanitizer,
     needs: ['tsan-build'],
+    onRequest: true,
   },
 ];
