@@ -33,7 +33,7 @@ test.each([
       const { status, signal, stderr } = spawnSync(
         process.execPath,
         ['--expose-gc', child, ending, bundle],
-        { encoding: 'utf8', timeout: 60_000 },
+        { encoding: 'utf8', timeout: 240_000 },
       );
       expect({ status, signal, stderr: status === code ? '' : stderr }).toEqual({
         status: code,
