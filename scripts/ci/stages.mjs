@@ -91,12 +91,14 @@ export const stages = [
     about: 'everything native once more, with ASan and UBSan',
     run: () => buildSanitized('asan', 'address,undefined'),
     needs: ['build'],
+    onRequest: true,
   },
   {
     name: 'asan',
     about: 'C++ and TypeScript tests under ASan, UBSan and LSan',
     run: testUnderAddressSanitizer,
     needs: ['asan-build'],
+    onRequest: true,
   },
   {
     name: 'tsan-build',
