@@ -106,16 +106,18 @@ export class Batch {
   /** @internal */
   static async score(batch: Batch, signal: AbortSignal | undefined): Promise<Scores> {
     batch.#ready();
-    if (signal !== undefined) rejectAborted(signal);
+    if (signal !== undefined) {
+      // Before anything is submitted: what throws later would leave the batch in flight.
+      if (!(signal instanceof AbortSignal)) throw invalid('an AbortSignal', signal);
+      rejectAborted(signal);
+      // One signal commonly stands for a whole request of many batches; Node would warn at eleven.
+      setMaxListeners(0, signal);
+    }
     const rows = batch.#rows;
     const cancel = () => batch.#native.cancel();
     const done = batch.#native.score(rows);
     batch.#busy = true;
-    if (signal !== undefined) {
-      // One signal commonly stands for a whole request of many batches; Node would warn at eleven.
-      setMaxListeners(0, signal);
-      signal.addEventListener('abort', cancel, { once: true });
-    }
+    signal?.addEventListener('abort', cancel, { once: true });
     try {
       await done;
     } catch (error) {

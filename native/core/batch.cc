@@ -15,6 +15,15 @@ int64_t Nanoseconds(std::chrono::steady_clock::duration duration) {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(duration).count();
 }
 
+// Before the memory is allocated.
+Status CheckShared(size_t bytes) {
+  if (bytes <= limits::kMaxSharedBytes) return Status::Ok();
+  return {ErrorCode::kLimitExceeded,
+          "expected inputs and outputs of at most " + std::to_string(limits::kMaxSharedBytes) +
+              " bytes but this batch would have " + std::to_string(bytes) +
+              "; create it with fewer rows or indices"};
+}
+
 }  // namespace
 
 Result<std::shared_ptr<Batch>> Batch::Create(std::shared_ptr<const Model> model,
@@ -42,6 +51,7 @@ Status Batch::Build(const BatchOptions& options) {
   GYR_RETURN_IF_ERROR(ResolveSymbols(options));
   ArenaLayout layout;
   GYR_RETURN_IF_ERROR(LayOutInputs(options, &layout));
+  GYR_RETURN_IF_ERROR(CheckShared(layout.size()));
   // Outputs whose shape is not declared are measured by a run over zeroed inputs, which therefore
   // are laid out in a first arena; the final one holds both.
   const size_t input_bytes = layout.size();
@@ -61,6 +71,7 @@ Status Batch::Build(const BatchOptions& options) {
     if (!offset.ok()) return offset.status();
     output.offset = *offset;
   }
+  GYR_RETURN_IF_ERROR(CheckShared(layout.size()));
   Result<std::shared_ptr<Arena>> arena = Arena::Create(layout.size());
   if (!arena.ok()) return arena.status();
   arena_ = std::move(arena).value();

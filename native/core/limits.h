@@ -24,6 +24,9 @@ inline constexpr int64_t kMaxHotness = int64_t{1} << 20;         // ids of a fix
 inline constexpr int64_t kMaxRaggedIndices = int64_t{1} << 31;   // ids of a ragged input in a batch
 inline constexpr int64_t kMaxElementsPerRow = int64_t{1} << 28;  // of one tensor, per batch row
 inline constexpr size_t kMaxArenaBytes = size_t{1} << 40;        // of one batch
+// Of the part of a batch that JS sees: an ArrayBuffer of Node 20 holds no more, and a failed
+// napi_create_external_arraybuffer frees what it was given.
+inline constexpr size_t kMaxSharedBytes = size_t{1} << 32;
 inline constexpr size_t kMaxDenseGraphBytes = (size_t{1} << 31) - 1;  // protobuf's own limit
 
 }  // namespace gyrfalcon::limits

@@ -75,6 +75,17 @@ test('aborts settle once, with ABORTED or a result, and leave the batch usable',
   for (const batch of batches) await model.score(batch);
 });
 
+test('a value that is no AbortSignal is refused before the batch is submitted', async () => {
+  const batch = filled(6);
+  for (const signal of [{}, null, 'abort']) {
+    await expect(model.score(batch, { signal: signal as never })).rejects.toEqual(
+      code('INVALID_ARGUMENT'),
+    );
+    expect(batch.inFlight).toBe(false);
+  }
+  await model.score(batch);
+});
+
 test('a bad request rejects with its own code and disturbs no other', async () => {
   const good = filled(3);
   const expected = [...model.scoreSync(good).score];

@@ -52,6 +52,10 @@ test('capacity and rows on both sides of their limits', () => {
   expect(() => model.createBatch(1, { indices: { user: 3 } })).toThrow(code('INVALID_ARGUMENT'));
 });
 
+test('a batch past what an ArrayBuffer holds is refused before its memory is allocated', () => {
+  expect(() => model.createBatch(2 ** 24)).toThrow(code('LIMIT_EXCEEDED'));
+});
+
 test('an id outside its table names input, row and value; the last row of the table is inside', () => {
   const batch = model.createBatch(4);
   batch.inputs.item[2] = 9742;
