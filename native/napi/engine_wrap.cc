@@ -1,5 +1,6 @@
 #include "napi/engine_wrap.h"
 
+#include <cmath>
 #include <cstring>
 #include <string>
 #include <utility>
@@ -101,41 +102,54 @@ Napi::Value OrtVersion(const Napi::CallbackInfo& info) {
   return Napi::String::New(env, OrtLibraryVersion(**library));
 }
 
-// A binding straight over the caller's array: the run is over before JS goes on.
-Result<EngineBinding> ReadFeed(Napi::Env env, const Napi::Object& feed) {
+// What JS says of one input. Reading it can run the caller's code (accessors), which may detach any
+// array or close the engine: no address is taken before all of them are read.
+struct Feed {
   EngineBinding binding;
-  binding.name = feed.Get("name").ToString().Utf8Value();
-  const std::string dtype_name = feed.Get("dtype").ToString().Utf8Value();
-  const std::optional<Dtype> dtype = DtypeFromName(dtype_name);
-  if (!dtype) return InvalidArgument("expected a dtype for " + binding.name);
-  binding.dtype = *dtype;
-  Result<ArrayView> view = ReadTypedArray(env, feed.Get("data"), "input " + binding.name);
-  if (!view.ok()) return view.status();
-  if (!Holds(view->type, *dtype)) {
-    return {ErrorCode::kDtypeMismatch,
-            "expected elements of " + dtype_name + " for input " + binding.name};
-  }
-  const Napi::Value dims = feed.Get("dims");
-  if (!dims.IsArray()) return InvalidArgument("expected dims for input " + binding.name);
-  const auto array = dims.As<Napi::Array>();
+  Napi::Value data;
   size_t elements = 1;
+};
+
+Result<Feed> ReadFeed(const Napi::Object& object) {
+  Feed feed;
+  feed.binding.name = object.Get("name").ToString().Utf8Value();
+  const std::optional<Dtype> dtype = DtypeFromName(object.Get("dtype").ToString().Utf8Value());
+  if (!dtype) return InvalidArgument("expected a dtype for " + feed.binding.name);
+  feed.binding.dtype = *dtype;
+  feed.data = object.Get("data");
+  const Napi::Value dims = object.Get("dims");
+  if (!dims.IsArray()) return InvalidArgument("expected dims for input " + feed.binding.name);
+  const auto array = dims.As<Napi::Array>();
   for (uint32_t i = 0; i < array.Length(); ++i) {
     const Napi::Value dim = array[i];
     const double size = dim.IsNumber() ? dim.As<Napi::Number>().DoubleValue() : -1;
-    if (!(size >= 0 && size <= 9007199254740992.0) ||
-        __builtin_mul_overflow(elements, static_cast<size_t>(size), &elements)) {
-      return {ErrorCode::kShapeMismatch, "expected sizes as dims of input " + binding.name};
+    if (!(size >= 0 && size <= 9007199254740992.0) || size != std::floor(size) ||
+        __builtin_mul_overflow(feed.elements, static_cast<size_t>(size), &feed.elements)) {
+      return {ErrorCode::kShapeMismatch, "expected sizes as dims of input " + feed.binding.name};
     }
-    binding.dims.push_back(static_cast<int64_t>(size));
+    feed.binding.dims.push_back(static_cast<int64_t>(size));
   }
-  if (elements != view->elements) {
-    return {ErrorCode::kShapeMismatch, "expected " + std::to_string(elements) +
+  return feed;
+}
+
+// Binds straight over the caller's array: no JS runs from here to the end of the run.
+Status BindData(Napi::Env env, Feed* feed) {
+  EngineBinding& binding = feed->binding;
+  Result<ArrayView> view = ReadTypedArray(env, feed->data, "input " + binding.name);
+  if (!view.ok()) return view.status();
+  if (!Holds(view->type, binding.dtype)) {
+    return {ErrorCode::kDtypeMismatch, "expected elements of " +
+                                           std::string(Info(binding.dtype).name) + " for input " +
+                                           binding.name};
+  }
+  if (feed->elements != view->elements) {
+    return {ErrorCode::kShapeMismatch, "expected " + std::to_string(feed->elements) +
                                            " elements for input " + binding.name +
                                            " but received " + std::to_string(view->elements)};
   }
   binding.data = view->data;
   binding.bytes = view->bytes();
-  return binding;
+  return Status::Ok();
 }
 
 Napi::Value ReturnOutputs(Napi::Env env, const std::vector<EngineOutput>& outputs) {
@@ -177,17 +191,23 @@ Napi::Function EngineWrap::Class(Napi::Env env) {
 
 Napi::Value EngineWrap::RunSync(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  if (engine_ == nullptr) return Throw(env, {ErrorCode::kModelClosed, "the engine was closed"});
   if (!info[0].IsArray()) return Throw(env, InvalidArgument("expected an array of tensors"));
-  const auto feeds = info[0].As<Napi::Array>();
-  std::vector<EngineBinding> inputs;
-  for (uint32_t i = 0; i < feeds.Length(); ++i) {
-    const Napi::Value feed = feeds[i];
-    if (!feed.IsObject()) return Throw(env, InvalidArgument("expected a tensor"));
-    Result<EngineBinding> binding = ReadFeed(env, feed.As<Napi::Object>());
+  const auto given = info[0].As<Napi::Array>();
+  std::vector<Feed> feeds;
+  for (uint32_t i = 0; i < given.Length(); ++i) {
+    const Napi::Value object = given[i];
+    if (!object.IsObject()) return Throw(env, InvalidArgument("expected a tensor"));
+    Result<Feed> feed = ReadFeed(object.As<Napi::Object>());
     if (env.IsExceptionPending()) return env.Undefined();
-    if (!binding.ok()) return Throw(env, binding.status());
-    inputs.push_back(std::move(binding).value());
+    if (!feed.ok()) return Throw(env, feed.status());
+    feeds.push_back(std::move(feed).value());
+  }
+  if (engine_ == nullptr) return Throw(env, {ErrorCode::kModelClosed, "the engine was closed"});
+  std::vector<EngineBinding> inputs;
+  for (Feed& feed : feeds) {
+    const Status bound = BindData(env, &feed);
+    if (!bound.ok()) return Throw(env, bound);
+    inputs.push_back(std::move(feed.binding));
   }
   Result<std::vector<EngineOutput>> outputs = engine_->RunOnce(inputs, 1);
   if (!outputs.ok()) return Throw(env, outputs.status());

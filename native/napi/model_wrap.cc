@@ -188,13 +188,15 @@ Napi::Value ModelWrap::Load(const Napi::CallbackInfo& info) {
 
 Napi::Value ModelWrap::CreateBatch(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  if (model_ == nullptr) return Throw(env, {ErrorCode::kModelClosed, "the model was closed"});
   std::optional<int64_t> capacity = IntegerArgument(info, 0, "capacity");
   if (!capacity.has_value()) return env.Undefined();
   BatchOptions options;
   options.capacity = *capacity;
   options.symbols = Sizes(info[1]);
   options.ragged_capacity = Sizes(info[2]);
+  // After the arrays are read: an accessor in them could close the model.
+  if (env.IsExceptionPending()) return env.Undefined();
+  if (model_ == nullptr) return Throw(env, {ErrorCode::kModelClosed, "the model was closed"});
   Result<std::shared_ptr<Batch>> batch = Batch::Create(model_, options);
   if (!batch.ok()) return Throw(env, batch.status());
   std::erase_if(batches_, [](const std::weak_ptr<Batch>& known) { return known.expired(); });

@@ -1,0 +1,49 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { afterEach, expect, test, vi } from 'vitest';
+import { capabilities } from '../../lib/capabilities.js';
+import { findOrtLibrary } from '../../lib/ort-library.js';
+
+afterEach(() => vi.unstubAllEnvs());
+
+test('names this process, its processor and the kernels in use', () => {
+  const manifest = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  const { version, node, platform, arch, cpu } = capabilities();
+  expect(version).toBe(JSON.parse(manifest).version);
+  expect([node, platform, arch]).toEqual([process.version, process.platform, process.arch]);
+  expect(cpu.cores).toBe(cpus().length);
+  expect(cpu.available.slice(-2)).toEqual(['scalar', 'reference']);
+  expect(cpu.available).toContain(cpu.isa);
+  for (const { name, reason } of cpu.unavailable) {
+    expect(cpu.available).not.toContain(name);
+    expect(reason).not.toBe('');
+  }
+});
+
+test('devices: the CPU, and why not CUDA', () => {
+  const [cpu, cuda] = capabilities().devices;
+  expect(cpu).toEqual({ name: 'cpu', available: true });
+  expect(cuda).toMatchObject({ name: 'cuda', available: false });
+  expect(cuda?.reason).toMatch(/CUDA/);
+});
+
+test('the engine with its library and version', () => {
+  const [engine] = capabilities().engines;
+  expect(engine).toMatchObject({ name: 'onnxruntime', available: true, library: findOrtLibrary() });
+  expect(engine?.version).toMatch(/^\d+\.\d+\.\d+$/);
+  expect(existsSync(engine?.library ?? '')).toBe(true);
+});
+
+test('a library that is not there makes the engine unavailable, with the reason', () => {
+  vi.stubEnv('GYRFALCON_ORT_LIBRARY', '/missing/libonnxruntime.so.1');
+  const [engine] = capabilities().engines;
+  expect(engine).toMatchObject({ name: 'onnxruntime', available: false });
+  expect(engine?.reason).toMatch(/\/missing\/libonnxruntime\.so\.1/);
+});
+
+test('an explicit library goes before the environment', () => {
+  const installed = findOrtLibrary();
+  vi.stubEnv('GYRFALCON_ORT_LIBRARY', '/missing/libonnxruntime.so.1');
+  expect(findOrtLibrary(installed)).toBe(installed);
+  expect(() => findOrtLibrary()).toThrow(expect.objectContaining({ code: 'ENGINE_UNAVAILABLE' }));
+});
