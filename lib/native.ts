@@ -142,6 +142,8 @@ export interface Native {
   readonly version: string;
   errorCodes(): string[];
   setErrorClass(errorClass: typeof GyrfalconError): void;
+  /** Cancels what is in flight here, waits for it, and takes no more asynchronous scores. */
+  shutdown(): void;
   cpu(): {
     isa: string | null;
     available: string[];
@@ -190,6 +192,9 @@ export function native(): Native {
   if (loaded === undefined) {
     const addon = loadAddon() as Native;
     addon.setErrorClass(GyrfalconError);
+    // process.exit destroys C++ statics without running an addon's cleanup hooks first; a worker
+    // must not be inside ONNX Runtime then.
+    process.once('exit', () => addon.shutdown());
     loaded = addon;
   }
   return loaded;

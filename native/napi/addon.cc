@@ -18,10 +18,16 @@ Napi::Value SetErrorClass(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+Napi::Value Shutdown(const Napi::CallbackInfo& info) {
+  EnvState::Get(info.Env())->completions().Shutdown();
+  return info.Env().Undefined();
+}
+
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   EnvState::Install(env);
   exports.Set("version", Napi::String::New(env, GYRFALCON_VERSION));
   exports.Set("setErrorClass", Napi::Function::New(env, &SetErrorClass, "setErrorClass"));
+  exports.Set("shutdown", Napi::Function::New(env, &Shutdown, "shutdown"));
   ModelWrap::Register(env, exports);
   BatchWrap::Register(env);
   RegisterTable(env, exports);

@@ -126,6 +126,9 @@ Napi::Value BatchWrap::Score(const Napi::CallbackInfo& info) {
   if (napi_get_value_int64(env, info[0], &rows) != napi_ok) {
     return Throw(env, InvalidArgument("expected a number of rows"));
   }
+  if (!EnvState::Get(env)->completions().open()) {
+    return Throw(env, {ErrorCode::kAborted, "the process or worker is exiting"});
+  }
   if (!batch_->TryAcquire()) return Throw(env, InFlight());
   return job_->Submit(env, rows, job_);
 }

@@ -61,11 +61,17 @@ class Completions {
   void Finish(ScoreJob* job);                // worker
   void Withdraw(ScoreJob* job);              // JS thread: a job that was taken out of the queue
 
+  // JS thread. Cancels what is in flight, waits for it and takes nothing more: workers are done
+  // with this environment when it returns. Called before the environment goes away, and by
+  // lib/native.ts when the process exits, because process.exit does not run cleanup hooks but does
+  // destroy the statics of ONNX Runtime. Its second call does nothing.
+  void Shutdown();
+  bool open() const { return open_; }  // JS thread, which alone writes it
+
  private:
   static void OnDone(napi_env env, napi_value callback, void* context, void* data);
   static void OnCleanup(void* self);
   void Deliver(Napi::Env env);
-  void Shutdown();
   void PushDone(ScoreJob* job);  // mutex held
   void Unlink(ScoreJob* job);    // mutex held
 

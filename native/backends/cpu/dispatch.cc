@@ -42,8 +42,9 @@ std::string_view Avx512Reason(const CpuFeatures& cpu) {
 #endif
 
 const LookupChoices& Choices() {
-  static const LookupChoices choices = ChooseLookupBackends(DetectCpu());
-  return choices;
+  // Never destroyed: a worker may still look rows up while the process runs its exit handlers.
+  static const auto* const choices = new LookupChoices(ChooseLookupBackends(DetectCpu()));
+  return *choices;
 }
 
 }  // namespace
