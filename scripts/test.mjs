@@ -1,7 +1,6 @@
 // Runs every check of the project, stage by stage, and counts the tests of all of them.
 //
-//   npm test                        as CI does: everything but the stages marked onRequest
-//   npm test -- --all               those too
+//   npm test                        everything, as CI does
 //   npm test -- --only=unit         one stage, or several: --only=lint,unit
 //   npm test -- --list              the stages
 //
@@ -15,13 +14,12 @@ import { inRoot } from './ci/tools.mjs';
 const { values } = parseArgs({
   options: {
     only: { type: 'string' },
-    all: { type: 'boolean', default: false },
     list: { type: 'boolean', default: false },
   },
 });
 
 function chosen() {
-  if (values.only === undefined) return values.all ? stages : stages.filter((s) => !s.onRequest);
+  if (values.only === undefined) return stages;
   const names = new Set(values.only.split(','));
   const picked = stages.filter((stage) => names.delete(stage.name));
   if (names.size > 0) {

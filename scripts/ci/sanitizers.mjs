@@ -89,7 +89,9 @@ export function testUnderThreadSanitizer() {
   const log = reportPrefix('tsan-report');
   // GCC 12's runtime cannot place its shadow memory under the widest address randomisation.
   const fixed = ['setarch', '-R'];
-  const options = 'halt_on_error=0:exitcode=66:second_deadlock_stack=1';
+  // V8 and ONNX Runtime are not instrumented: what they synchronise with is invisible.
+  const options =
+    'halt_on_error=0:exitcode=66:second_deadlock_stack=1:ignore_noninstrumented_modules=1';
   const native = runGoogleTest(
     'tsan-native',
     fixed[0],
@@ -100,8 +102,7 @@ export function testUnderThreadSanitizer() {
     launcher: [...fixed, ...preload('libtsan.so')],
     env: {
       ...nodeEnvironment('tsan'),
-      // V8 and ONNX Runtime are not instrumented: what they synchronise with is invisible.
-      TSAN_OPTIONS: `${options}:log_path=${log}:ignore_noninstrumented_modules=1:report_signal_unsafe=0`,
+      TSAN_OPTIONS: `${options}:log_path=${log}:report_signal_unsafe=0`,
     },
   });
   return total(native, node, reports(log));

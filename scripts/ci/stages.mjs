@@ -1,5 +1,4 @@
-// The stages of `npm test`, in order. Each returns how many tests or checks passed and failed. A
-// stage that is onRequest runs with --all or --only.
+// The stages of `npm test`, in order. Each returns how many tests or checks passed and failed.
 import { checkBinary } from './binary.mjs';
 import { ensurePackages } from './packages.mjs';
 import {
@@ -91,27 +90,23 @@ export const stages = [
     about: 'everything native once more, with ASan and UBSan',
     run: () => buildSanitized('asan', 'address,undefined'),
     needs: ['build'],
-    onRequest: true,
   },
   {
     name: 'asan',
     about: 'C++ and TypeScript tests under ASan, UBSan and LSan',
     run: testUnderAddressSanitizer,
     needs: ['asan-build'],
-    onRequest: true,
   },
   {
     name: 'tsan-build',
     about: 'everything native once more, with TSan',
     run: () => buildSanitized('tsan', 'thread'),
     needs: ['build'],
-    onRequest: true,
   },
   {
     name: 'tsan',
     about: 'concurrent C++ and TypeScript tests under TSan',
     run: testUnderThreadSanitizer,
     needs: ['tsan-build'],
-    onRequest: true,
   },
 ];
