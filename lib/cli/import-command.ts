@@ -27,7 +27,7 @@ export async function importCommand(model: string, flags: ImportFlags, io: Io): 
       verify: flags.verify,
       tolerance: flags.tolerance,
       overwrite: flags.overwrite,
-      ortLibrary: flags.onnxruntime,
+      onnxruntime: flags.onnxruntime,
       signal: io.signal,
       onProgress: ({ stage, done, total }) => progress.show(stage, done, total),
     });

@@ -31,7 +31,7 @@ export interface ImportOptions extends AnalyzeOptions {
   /** Replace a bundle that is at the destination. */
   overwrite?: boolean | undefined;
   /** ONNX Runtime's shared library, for verification. */
-  ortLibrary?: string | undefined;
+  onnxruntime?: string | undefined;
   signal?: AbortSignal | undefined;
   onProgress?: ((progress: ImportProgress) => void) | undefined;
 }
@@ -120,6 +120,8 @@ export async function runImport(
       const source = await describeSource(modelPath, parts.codec, signal, (done, total) =>
         progress('hash', done, total),
       );
+      // Exporters call every graph the same; people know the model by its file.
+      lowered.name = basename(path).replace(/\.onnx$/, '');
       const manifest = await writeBundle(lowered, directory, {
         storage,
         codec: parts.codec,
@@ -142,7 +144,7 @@ export async function runImport(
         manifest,
         rows: verifyRows,
         tolerance: options.tolerance,
-        library: options.ortLibrary,
+        library: options.onnxruntime,
         signal,
         onRows: (done) => progress('verify', done, verifyRows),
       });

@@ -1,17 +1,10 @@
 /** Numbers to and from the typed arrays that hold each dtype. */
 import { GyrfalconError } from '../errors.js';
+import type { TypedArray } from '../typed-arrays.js';
 import { halfValue } from './half.js';
 import type { DtypeName } from './manifest.js';
 
-export type TensorData =
-  | Float32Array
-  | Float64Array
-  | Int8Array
-  | Uint8Array
-  | Int16Array
-  | Uint16Array
-  | Int32Array
-  | BigInt64Array;
+export type TensorData = TypedArray;
 
 /** `values` as the dtype's array; f16 and bf16 as their bits. */
 export function toTensorData(dtype: DtypeName, values: ArrayLike<number>): TensorData {

@@ -40,9 +40,10 @@ struct BatchInput {
   BatchField weights;
 };
 
+// Of the last score. Atomic, because JS may read them while a worker scores.
 struct ScoreTimes {
-  int64_t lookup_ns = 0;
-  int64_t engine_ns = 0;
+  std::atomic<int64_t> lookup_ns{0};
+  std::atomic<int64_t> engine_ns{0};
 };
 
 class Batch {
@@ -83,7 +84,7 @@ class Batch {
   Status ResolveSymbols(const BatchOptions& options);
   Status LayOutInputs(const BatchOptions& options, ArenaLayout* layout);
   Status LayOutSlots(ArenaLayout* layout);
-  Status ResolveOutputShapes();
+  Status ResolveOutputShapes(size_t input_bytes);
   Status BuildGroups();
   Status BuildBag(const BagSpec& bag);
   Status BindEngine();

@@ -47,7 +47,9 @@ class EngineContext {
   // Runs on the bound memory; dims that are kRows are `rows`. Allocates nothing in the steady state
   // (the same number of rows as in the run before).
   virtual Status Run(int64_t rows) = 0;
-  // May be called from another thread while Run is under way; Run then returns kAborted soon.
+  // May be called from another thread while Run is under way; Run then returns kAborted soon. Does
+  // nothing when no run is under way: who cancels before Run keeps a flag. The caller keeps the
+  // context alive until Cancel returns.
   virtual void Cancel() = 0;
 };
 

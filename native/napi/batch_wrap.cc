@@ -140,8 +140,8 @@ Napi::Value BatchWrap::Cancel(const Napi::CallbackInfo& info) {
 
 Napi::Value BatchWrap::Times(const Napi::CallbackInfo& info) {
   Napi::Array times = Napi::Array::New(info.Env(), 3);
-  times.Set(0U, static_cast<double>(batch_->times().lookup_ns));
-  times.Set(1U, static_cast<double>(batch_->times().engine_ns));
+  times.Set(0U, static_cast<double>(batch_->times().lookup_ns.load(std::memory_order_relaxed)));
+  times.Set(1U, static_cast<double>(batch_->times().engine_ns.load(std::memory_order_relaxed)));
   times.Set(2U, static_cast<double>(job_->queue_ns()));
   return times;
 }

@@ -19,7 +19,7 @@ Status Aborted() { return {ErrorCode::kAborted, "the score was aborted"}; }
 }  // namespace
 
 void ScoreJob::Run() {
-  queue_ns_ = Now() - submitted_ns_;
+  queue_ns_.store(Now() - submitted_ns_, std::memory_order_relaxed);
   status_ = cancelled_.load() ? Aborted() : batch_->Score(rows_);
   if (cancelled_.load() && !status_.ok()) status_ = Aborted();
   completions_->Finish(this);

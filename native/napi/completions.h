@@ -33,7 +33,7 @@ class ScoreJob final : public Job {
   // JS thread; nothing when idle.
   void Cancel();
 
-  int64_t queue_ns() const { return queue_ns_; }
+  int64_t queue_ns() const { return queue_ns_.load(std::memory_order_relaxed); }
 
  private:
   friend class Completions;
@@ -47,7 +47,7 @@ class ScoreJob final : public Job {
   Status status_;
   int64_t rows_ = 0;
   int64_t submitted_ns_ = 0;
-  int64_t queue_ns_ = 0;
+  std::atomic<int64_t> queue_ns_{0};
   ScoreJob* next_done_ = nullptr;
   ScoreJob* next_flying_ = nullptr;  // list of all in flight
   ScoreJob* prev_flying_ = nullptr;

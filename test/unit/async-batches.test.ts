@@ -1,24 +1,20 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type Batch, importModel, loadModel, type Model } from '../../lib/index.js';
+import { type Batch, loadModel, type Model } from '../../lib/index.js';
+import { code, type ExampleBundle, exampleBundle } from './example-bundle.js';
 
-const source = fileURLToPath(new URL('../../examples/movielens/model.onnx', import.meta.url));
-const directory = mkdtempSync(join(tmpdir(), 'gyrfalcon-async-'));
-const bundle = join(directory, 'bundle');
-const code = (name: string) => expect.objectContaining({ code: name });
+let example: ExampleBundle;
+let bundle: string;
 let model: Model;
 
 beforeAll(async () => {
-  await importModel(source, bundle);
+  example = await exampleBundle();
+  bundle = example.bundle;
   model = await loadModel(bundle);
 });
 
 afterAll(async () => {
   await model.close();
-  rmSync(directory, { recursive: true, force: true });
+  example.remove();
 });
 
 function filled(seed: number, rows = 64): Batch {

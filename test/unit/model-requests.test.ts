@@ -1,25 +1,29 @@
 import { cpSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { importModel, type LoadOptions, loadModel, type Model } from '../../lib/index.js';
+import { code, type ExampleBundle, exampleBundle } from './example-bundle.js';
 
 const models = new URL('../models/', import.meta.url);
-const source = fileURLToPath(new URL('../../examples/movielens/model.onnx', import.meta.url));
-const directory = mkdtempSync(join(tmpdir(), 'gyrfalcon-model-'));
-const bundle = join(directory, 'bundle');
-const code = (name: string) => expect.objectContaining({ code: name });
+let example: ExampleBundle;
+let bundle: string;
+let directory: string;
 let model: Model;
 
 beforeAll(async () => {
-  await importModel(source, bundle);
+  example = await exampleBundle();
+  ({ bundle, directory } = example);
   model = await loadModel(bundle);
 });
 
 afterAll(async () => {
   await model.close();
-  rmSync(directory, { recursive: true, force: true });
+  example.remove();
+});
+
+test('a model is called what its file is called', () => {
+  expect(model.info.name).toBe('model');
 });
 
 test('views hold exactly the rows, and are made once', () => {
@@ -74,6 +78,30 @@ test("outOfRange 'zero' scores as if the row were zeros, and counts", async () =
   expect(lenient.scoreSync(batch).score.every(Number.isFinite)).toBe(true);
   expect(lenient.stats()).toMatchObject({ requests: 1, rows: 2, failed: 0, outOfRangeZeroed: 1 });
   await lenient.close();
+});
+
+test('ragged offsets on both sides of each rule', async () => {
+  const out = join(directory, 'ragged');
+  const file = fileURLToPath(new URL('bag-sum-offsets.torchscript.onnx', models));
+  await importModel(file, out, { verify: 8 });
+  const bags = await loadModel(out);
+  const ragged = bags.info.inputs.find(({ kind }) => kind === 'ragged')?.name ?? '';
+  expect(ragged).not.toBe('');
+  const batch = bags.createBatch(2, { indices: { [ragged]: 3 } });
+  const { offsets, indices } = batch.inputs[ragged];
+  expect([offsets.length, indices.length]).toEqual([3, 3]);
+  const score = (...values: number[]) => {
+    offsets.set(values);
+    return () => bags.scoreSync(batch);
+  };
+  expect(score(0, 1, 3)).not.toThrow();
+  expect(score(0, 0, 0)).not.toThrow();
+  expect(score(1, 1, 3)).toThrow(code('INVALID_OFFSETS'));
+  expect(score(0, 2, 1)).toThrow(code('INVALID_OFFSETS'));
+  expect(score(0, 1, 4)).toThrow(code('INVALID_OFFSETS'));
+  const none = { indices: { [ragged]: 0 } };
+  expect(() => bags.createBatch(2, none)).toThrow(code('INVALID_ARGUMENT'));
+  await bags.close();
 });
 
 test('foreign batches, other values and closed models are refused', async () => {

@@ -1,21 +1,16 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { importModel } from '../../lib/index.js';
+import { type ExampleBundle, exampleBundle } from './example-bundle.js';
 
-const source = fileURLToPath(new URL('../../examples/movielens/model.onnx', import.meta.url));
 const child = fileURLToPath(new URL('../lifetime/child.mjs', import.meta.url));
-const directory = mkdtempSync(join(tmpdir(), 'gyrfalcon-endings-'));
-const bundle = join(directory, 'bundle');
+let example: ExampleBundle;
 
 beforeAll(async () => {
-  await importModel(source, bundle);
+  example = await exampleBundle();
 });
 
-afterAll(() => rmSync(directory, { recursive: true, force: true }));
+afterAll(() => example.remove());
 
 test.each([
   ['natural', 0, 2],
@@ -32,7 +27,7 @@ test.each([
     for (let i = 0; i < times; i++) {
       const { status, signal, stderr } = spawnSync(
         process.execPath,
-        ['--expose-gc', child, ending, bundle],
+        ['--expose-gc', child, ending, example.bundle],
         { encoding: 'utf8', timeout: 240_000 },
       );
       expect({ status, signal, stderr: status === code ? '' : stderr }).toEqual({

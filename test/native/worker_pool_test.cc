@@ -1,0 +1,102 @@
+#include "core/worker_pool.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstdint>
+#include <future>
+#include <memory>
+#include <vector>
+
+#include "core/arena.h"
+#include "core/limits.h"
+
+namespace gyrfalcon {
+namespace {
+
+class Note final : public Job {
+ public:
+  Note(int id, std::vector<int>* ran) : id_(id), ran_(ran) {}
+  void Run() override { ran_->push_back(id_); }
+
+ private:
+  int id_;
+  std::vector<int>* ran_;
+};
+
+// Holds a worker until it is let go.
+class Gate final : public Job {
+ public:
+  void Run() override {
+    entered.set_value();
+    open.get_future().wait();
+  }
+  std::promise<void> entered;
+  std::promise<void> open;
+};
+
+TEST(WorkerPoolTest, RunsJobsInOrderWithoutThoseThatWereRemoved) {
+  std::vector<int> ran;
+  std::vector<std::unique_ptr<Note>> jobs;
+  for (int i = 0; i < 6; ++i) jobs.push_back(std::make_unique<Note>(i, &ran));
+  Gate gate;
+  {
+    WorkerPool pool(1);
+    pool.Submit(&gate);
+    gate.entered.get_future().wait();
+    for (const auto& job : jobs) pool.Submit(job.get());
+    EXPECT_TRUE(pool.Remove(jobs[0].get()));   // the head,
+    EXPECT_TRUE(pool.Remove(jobs[3].get()));   // the middle
+    EXPECT_TRUE(pool.Remove(jobs[5].get()));   // and the tail of the queue
+    EXPECT_FALSE(pool.Remove(jobs[3].get()));  // not in it any more
+    EXPECT_FALSE(pool.Remove(&gate));          // running
+    pool.Submit(jobs[5].get());
+    gate.open.set_value();
+  }  // runs what is queued, then joins
+  EXPECT_EQ(ran, (std::vector<int>{1, 2, 4, 5}));
+}
+
+class Count final : public Job {
+ public:
+  explicit Count(std::atomic<int>* count) : count_(count) {}
+  void Run() override { count_->fetch_add(1); }
+
+ private:
+  std::atomic<int>* count_;
+};
+
+TEST(WorkerPoolTest, EveryJobRunsExactlyOnceOnManyThreads) {
+  std::atomic<int> count{0};
+  std::vector<std::unique_ptr<Count>> jobs;
+  for (int i = 0; i < 2000; ++i) jobs.push_back(std::make_unique<Count>(&count));
+  {
+    WorkerPool pool(4);
+    for (const auto& job : jobs) pool.Submit(job.get());
+  }
+  EXPECT_EQ(count.load(), 2000);
+}
+
+TEST(ArenaTest, IsZeroedAlignedAndBounded) {
+  for (const size_t bytes : {size_t{0}, size_t{1}, size_t{64}, size_t{4097}}) {
+    auto arena = Arena::Create(bytes);
+    ASSERT_TRUE(arena.ok());
+    EXPECT_GE((*arena)->size(), bytes);
+    EXPECT_EQ(reinterpret_cast<uintptr_t>((*arena)->data()) % kArenaAlignment, 0U);
+    for (size_t i = 0; i < (*arena)->size(); ++i) ASSERT_EQ((*arena)->data()[i], std::byte{0});
+  }
+  EXPECT_EQ(Arena::Create(limits::kMaxArenaBytes + 1).status().code(), ErrorCode::kLimitExceeded);
+}
+
+TEST(ArenaLayoutTest, PlacesAreAlignedAndSumsAreChecked) {
+  ArenaLayout layout;
+  EXPECT_EQ(layout.Add(3, 4).value(), 0U);
+  EXPECT_EQ(layout.Add(17, 4).value(), 64U);
+  EXPECT_EQ(layout.Add(0, 4).value(), 192U);
+  EXPECT_EQ(layout.size(), 192U);
+  EXPECT_EQ(layout.Add(SIZE_MAX, 8).status().code(), ErrorCode::kLimitExceeded);
+  EXPECT_EQ(layout.Add(limits::kMaxArenaBytes, 1).status().code(), ErrorCode::kLimitExceeded);
+  EXPECT_EQ(layout.Add(limits::kMaxArenaBytes - 192, 1).value(), 192U);
+}
+
+}  // namespace
+}  // namespace gyrfalcon
