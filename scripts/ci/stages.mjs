@@ -11,14 +11,15 @@ import { bin, inRoot, jobs, run, runGoogleTest, runVitest } from './tools.mjs';
 const once = { passed: 1, failed: 0 };
 
 function build() {
-  // One configuration serves the addon and the C++ tests: the core is compiled once.
+  // One configuration serves the addon and the C++ tests: the core is compiled once. It is made
+  // anew, because compile alone keeps that of an earlier `npm run build`, which has no tests.
+  const options = ['--out=build', '--CDGYRFALCON_TESTS=ON', '--CDGYRFALCON_BENCH=ON'];
+  run(process.execPath, [bin('cmake-js', 'bin/cmake-js'), 'configure', ...options]);
   run(process.execPath, [
     bin('cmake-js', 'bin/cmake-js'),
     'compile',
-    '--out=build',
+    ...options,
     `--parallel=${jobs}`,
-    '--CDGYRFALCON_TESTS=ON',
-    '--CDGYRFALCON_BENCH=ON',
   ]);
   run(process.execPath, ['scripts/clean.mjs', 'dist']);
   run(process.execPath, [bin('typescript', 'bin/tsc'), '-p', 'tsconfig.build.json']);
