@@ -2,12 +2,32 @@ import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
-    // Packaging has a configuration of its own: it builds, packs and installs.
-    exclude: ['test/packaging/**'],
     // One process per file: a native crash is charged to the file that caused it.
     pool: 'forks',
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'all',
+          include: ['test/**/*.test.ts'],
+          // Packaging has a configuration of its own: it builds, packs and installs.
+          exclude: ['test/packaging/**', 'test/copied/**'],
+        },
+      },
+      {
+        // Batches once more as in runtimes that forbid buffers over native memory.
+        extends: true,
+        test: {
+          name: 'copied',
+          include: [
+            'test/copied/*.test.ts',
+            'test/unit/{async-batches,batch-memory,hostile-values,model-requests}.test.ts',
+          ],
+          env: { GYRFALCON_EXTERNAL_BUFFERS: 'off' },
+        },
+      },
+    ],
   },
 });

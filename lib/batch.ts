@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import { GyrfalconError } from './errors.js';
 import type { NativeBatch, NativeField } from './native.js';
-import { invalid } from './options.js';
+import { invalid, isAborted } from './options.js';
 import { TYPED_ARRAYS, type TypedArray } from './typed-arrays.js';
 
 export type { TypedArray } from './typed-arrays.js';
@@ -22,6 +22,9 @@ export type BatchInputs = Readonly<Record<string, any>>;
 /** By output name: a TypedArray with exactly the outputs of the batch's rows, row-major. */
 // biome-ignore lint/suspicious/noExplicitAny: as above
 export type Scores = Readonly<Record<string, any>>;
+
+/** What only this file has: nobody else makes batches. */
+const OWN = Symbol('batch');
 
 function view(buffer: ArrayBuffer, field: NativeField, elements = field.elements): TypedArray {
   return new TYPED_ARRAYS[field.dtype](buffer, field.offset, elements);
@@ -45,15 +48,20 @@ export class Batch {
 
   readonly #native: NativeBatch;
   readonly #buffer: ArrayBuffer;
+  readonly #copies: boolean;
+  /** The model always runs all rows that it was exported with. */
+  readonly #fixed: boolean;
   #rows: number;
   #busy = false;
   /** Output views by number of rows, made when first needed. */
   readonly #scores = new Map<number, Scores>();
 
-  /** @internal */
-  constructor(native: NativeBatch, capacity: number) {
+  private constructor(key: typeof OWN, native: NativeBatch, capacity: number, fixed: boolean) {
+    if (key !== OWN) throw invalid('createBatch to make a batch', key);
     this.#native = native;
     this.#buffer = native.buffer;
+    this.#copies = native.copies;
+    this.#fixed = fixed;
     this.capacity = capacity;
     this.#rows = capacity;
     const inputs: Record<string, unknown> = Object.create(null);
@@ -71,6 +79,11 @@ export class Batch {
       );
     }
     this.inputs = Object.freeze(inputs);
+  }
+
+  /** @internal */
+  static make(native: NativeBatch, capacity: number, fixed: boolean): Batch {
+    return new Batch(OWN, native, capacity, fixed);
   }
 
   /** Rows that the next score covers, 0 to `capacity`; `capacity` at first. */
@@ -99,34 +112,39 @@ export class Batch {
   /** @internal */
   static scoreSync(batch: Batch): Scores {
     batch.#ready();
-    batch.#native.scoreSync(batch.#rows);
-    return batch.#outputs(batch.#rows);
+    const rows = batch.#rows;
+    if (batch.#copies) batch.#copyIn(rows);
+    batch.#native.scoreSync(rows);
+    if (batch.#copies) batch.#native.copyOut(batch.#buffer, rows, rows);
+    return batch.#outputs(rows);
   }
 
   /** @internal */
   static async score(batch: Batch, signal: AbortSignal | undefined): Promise<Scores> {
-    batch.#ready();
+    // Before anything is submitted: what throws later would leave the batch in flight.
     if (signal !== undefined) {
-      // Before anything is submitted: what throws later would leave the batch in flight.
-      if (!(signal instanceof AbortSignal)) throw invalid('an AbortSignal', signal);
       rejectAborted(signal);
       // One signal commonly stands for a whole request of many batches; Node would warn at eleven.
       setMaxListeners(0, signal);
     }
+    batch.#ready();
     const rows = batch.#rows;
+    if (batch.#copies) batch.#copyIn(rows);
     const cancel = () => batch.#native.cancel();
     const done = batch.#native.score(rows);
     batch.#busy = true;
-    signal?.addEventListener('abort', cancel, { once: true });
+    if (signal !== undefined) Reflect.apply(addListener, signal, ['abort', cancel, { once: true }]);
     try {
       await done;
     } catch (error) {
-      if (signal !== undefined && isAborted(error)) rejectAborted(signal);
+      if (signal !== undefined && isAbort(error)) rejectAborted(signal);
       throw error;
     } finally {
       batch.#busy = false;
-      signal?.removeEventListener('abort', cancel);
+      if (signal !== undefined) Reflect.apply(removeListener, signal, ['abort', cancel]);
     }
+    batch.#attached();
+    if (batch.#copies) batch.#native.copyOut(batch.#buffer, rows, rows);
     return batch.#outputs(rows);
   }
 
@@ -142,12 +160,20 @@ export class Batch {
         'expected an idle batch but this one was submitted and has not settled',
       );
     }
+    this.#attached();
+  }
+
+  #attached(): void {
     if (this.#buffer.byteLength === 0) {
       throw new GyrfalconError(
         'DETACHED_BUFFER',
         "expected the batch's own buffer but it was detached (transferred); create a new batch",
       );
     }
+  }
+
+  #copyIn(rows: number): void {
+    this.#native.copyIn(this.#buffer, rows, this.#fixed ? this.capacity : rows);
   }
 
   #outputs(rows: number): Scores {
@@ -164,12 +190,16 @@ export class Batch {
   }
 }
 
-function isAborted(error: unknown): boolean {
+function isAbort(error: unknown): boolean {
   return error instanceof GyrfalconError && error.code === 'ABORTED';
 }
 
-/** @throws ABORTED, with the signal's reason as cause */
+// The platform's own, whatever a signal claims to have.
+const { addEventListener: addListener, removeEventListener: removeListener } =
+  EventTarget.prototype;
+
+/** @throws INVALID_ARGUMENT: no AbortSignal; ABORTED, with the signal's reason as cause */
 function rejectAborted(signal: AbortSignal): void {
-  if (!signal.aborted) return;
+  if (!isAborted(signal)) return;
   throw new GyrfalconError('ABORTED', 'the score was aborted', { cause: signal.reason });
 }

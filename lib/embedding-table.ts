@@ -1,8 +1,14 @@
+import { types } from 'node:util';
+import { GyrfalconError } from './errors.js';
 import type { PoolingName, StorageName } from './import/manifest.js';
 import { type NativeTable, native, type OutOfRangePolicy } from './native.js';
-import { integer, invalid, oneOf } from './options.js';
+import { integer, invalid, oneOf, path, record, show } from './options.js';
+import { bytesOf, lengthOf } from './typed-arrays.js';
 
 const STORAGES = ['f32', 'f16', 'bf16', 'int8', 'int4'] as const;
+
+/** What only this file has: nobody else makes tables. */
+const OWN = Symbol('table');
 
 export interface BagOptions {
   /** One weight for each index. */
@@ -19,25 +25,34 @@ export interface BagOptions {
 export class EmbeddingTable implements Disposable {
   readonly #native: NativeTable;
 
-  private constructor(handle: NativeTable) {
+  private constructor(key: typeof OWN, handle: NativeTable) {
+    if (key !== OWN) throw invalid('EmbeddingTable.from or fromSafetensors to make a table', key);
     this.#native = handle;
   }
 
   /**
-   * Loads one tensor of a safetensors file: F32, F16 or BF16 [rows, dim], or U8 rows of `storage`
-   * int8 or int4 in the layout of docs/bundle-format.md.
+   * Loads one tensor of a safetensors file: F32, F16 or BF16 [rows, dim], or U8 rows in the layout
+   * of docs/bundle-format.md.
+   *
+   * `storage` says how the tensor is stored ('f32' unless said otherwise) and has to agree with it:
+   * an F16 tensor needs 'f16', U8 rows 'int8' or 'int4'. `dim` is needed for int4 rows of an odd
+   * dim; it is checked where it is given. `residency: 'map'` maps the file instead of copying it,
+   * for which the tensor must begin at a multiple of 64 bytes of the file, as gyrfalcon writes it.
    * @throws INVALID_ARGUMENT, DTYPE_MISMATCH, SHAPE_MISMATCH, BUNDLE_INVALID, IO_ERROR, OUT_OF_MEMORY
    */
   static async fromSafetensors(
-    path: string,
+    file: string,
     options: { tensor: string; storage?: StorageName; dim?: number; residency?: 'copy' | 'map' },
   ): Promise<EmbeddingTable> {
-    const storage = oneOf(options.storage, STORAGES, 'f32', 'storage');
-    const dim = options.dim === undefined ? 0 : integer(options.dim, 1, 16384, 'dim');
-    const map = oneOf(options.residency, ['copy', 'map'], 'copy', 'residency') === 'map';
-    return new EmbeddingTable(
-      await native().tableFromFile(path, options.tensor, storage, dim, map),
-    );
+    const from = path(file, 'the safetensors file');
+    const given = record(options, 'options');
+    const tensor: unknown = given?.tensor;
+    if (typeof tensor !== 'string') throw invalid('a name for tensor', tensor);
+    const storage = oneOf(given?.storage, STORAGES, 'f32', 'storage');
+    const size = given?.dim;
+    const dim = size === undefined ? 0 : integer(size, 1, 16384, 'dim');
+    const map = oneOf(given?.residency, ['copy', 'map'], 'copy', 'residency') === 'map';
+    return new EmbeddingTable(OWN, await native().tableFromFile(from, tensor, storage, dim, map));
   }
 
   /**
@@ -49,15 +64,16 @@ export class EmbeddingTable implements Disposable {
     data: Float32Array | Uint16Array | Uint8Array,
     options: { dim: number; storage?: StorageName },
   ): EmbeddingTable {
-    const dim = integer(options.dim, 1, 16384, 'dim');
-    const storage = oneOf(options.storage, STORAGES, 'f32', 'storage');
+    const given = record(options, 'options');
+    const dim = integer(given?.dim, 1, 16384, 'dim');
+    const storage = oneOf(given?.storage, STORAGES, 'f32', 'storage');
     const rowBytes = encodedRowBytes(data, dim, storage);
-    const rows = data.byteLength / rowBytes;
-    if (!Number.isInteger(rows) || rows < 1) {
-      throw invalid(`whole rows of ${rowBytes} bytes`, data.byteLength);
-    }
-    const encoded = !(data instanceof Float32Array);
-    return new EmbeddingTable(native().tableFromRows(data, encoded, rows, dim, storage));
+    const bytes = bytesOf(data);
+    const rows = bytes / rowBytes;
+    // A detached array has no bytes either; the addon tells the two apart.
+    if (!Number.isInteger(rows)) throw invalid(`whole rows of ${rowBytes} bytes`, bytes);
+    const encoded = !types.isFloat32Array(data);
+    return new EmbeddingTable(OWN, native().tableFromRows(data, encoded, rows, dim, storage));
   }
 
   get rows(): number {
@@ -90,11 +106,14 @@ export class EmbeddingTable implements Disposable {
     offsets: Int32Array | BigInt64Array,
     options: BagOptions = {},
   ): Float32Array {
-    if (offsets === undefined) throw invalid('offsets [bags + 1]', offsets);
-    const out = options.out ?? new Float32Array(Math.max(0, offsets.length - 1) * this.dim);
-    const pooling = oneOf(options.pooling, ['sum', 'mean'], 'sum', 'pooling');
-    this.#native.bag(indices, offsets, options.weights, out, pooling, policy(options.outOfRange));
-    return out;
+    const given = record(options, 'options') ?? {};
+    const pooling = oneOf(given.pooling, ['sum', 'mean'], 'sum', 'pooling');
+    const bounds = policy(given.outOfRange);
+    const { weights, out } = given;
+    const bags = Math.max(0, idCount(offsets, 'offsets') - 1);
+    const result = out ?? this.#rows(bags);
+    this.#native.bag(indices, offsets, weights, result, pooling, bounds);
+    return result;
   }
 
   /**
@@ -106,10 +125,12 @@ export class EmbeddingTable implements Disposable {
     indices: Int32Array | BigInt64Array,
     options: Omit<BagOptions, 'pooling'> = {},
   ): Float32Array {
-    const out = options.out ?? new Float32Array(indices.length * this.dim);
-    const bounds = policy(options.outOfRange);
-    this.#native.bag(indices, undefined, options.weights, out, 'none', bounds);
-    return out;
+    const given = record(options, 'options') ?? {};
+    const bounds = policy(given.outOfRange);
+    const { weights, out } = given;
+    const result = out ?? this.#rows(idCount(indices, 'indices'));
+    this.#native.bag(indices, undefined, weights, result, 'none', bounds);
+    return result;
   }
 
   /** Frees the table's memory; later lookups are MODEL_CLOSED. */
@@ -120,6 +141,23 @@ export class EmbeddingTable implements Disposable {
   [Symbol.dispose](): void {
     this.close();
   }
+
+  #rows(count: number): Float32Array {
+    try {
+      return new Float32Array(count * this.dim);
+    } catch (cause) {
+      throw new GyrfalconError('OUT_OF_MEMORY', `could not allocate ${count} rows`, { cause });
+    }
+  }
+}
+
+/** @throws DTYPE_MISMATCH */
+function idCount(ids: unknown, name: string): number {
+  if (types.isInt32Array(ids) || types.isBigInt64Array(ids)) return lengthOf(ids);
+  throw new GyrfalconError(
+    'DTYPE_MISMATCH',
+    `expected an Int32Array or BigInt64Array for ${name} but received ${show(ids)}`,
+  );
 }
 
 function policy(value: OutOfRangePolicy | undefined): OutOfRangePolicy {
@@ -127,9 +165,9 @@ function policy(value: OutOfRangePolicy | undefined): OutOfRangePolicy {
 }
 
 function encodedRowBytes(data: unknown, dim: number, storage: StorageName): number {
-  if (data instanceof Float32Array) return 4 * dim;
-  if (data instanceof Uint16Array && (storage === 'f16' || storage === 'bf16')) return 2 * dim;
-  if (data instanceof Uint8Array && storage === 'int8') return dim + 8;
-  if (data instanceof Uint8Array && storage === 'int4') return Math.ceil(dim / 2) + 4;
+  if (types.isFloat32Array(data)) return 4 * dim;
+  if (types.isUint16Array(data) && (storage === 'f16' || storage === 'bf16')) return 2 * dim;
+  if (types.isUint8Array(data) && storage === 'int8') return dim + 8;
+  if (types.isUint8Array(data) && storage === 'int4') return Math.ceil(dim / 2) + 4;
   throw invalid(`a Float32Array, or rows already encoded as ${storage}`, data);
 }

@@ -1,8 +1,9 @@
 import { readFile } from 'node:fs/promises';
+import { types } from 'node:util';
 import { GyrfalconError } from './errors.js';
 import type { DtypeName } from './import/manifest.js';
 import { type NativeEngine, native } from './native.js';
-import { integer, invalid } from './options.js';
+import { flag, integer, invalid, path, record } from './options.js';
 import { findOrtLibrary } from './ort-library.js';
 import { TYPED_ARRAYS, type TypedArray } from './typed-arrays.js';
 
@@ -26,11 +27,15 @@ export interface EngineTensor {
 
 export type EngineFeeds = Readonly<Record<string, EngineTensor>>;
 
+/** What only this file has: nobody else makes engines. */
+const OWN = Symbol('engine');
+
 /** Any ONNX graph with named tensors, run by ONNX Runtime. A model with tables is `loadModel`'s. */
 export class Engine implements Disposable {
   readonly #native: NativeEngine;
 
-  private constructor(handle: NativeEngine) {
+  private constructor(key: typeof OWN, handle: NativeEngine) {
+    if (key !== OWN) throw invalid('Engine.load to make an engine', key);
     this.#native = handle;
   }
 
@@ -40,16 +45,16 @@ export class Engine implements Disposable {
    * @throws ENGINE_UNAVAILABLE, ENGINE_FAILED, IO_ERROR, INVALID_ARGUMENT
    */
   static async load(model: string | Uint8Array, options: EngineOptions = {}): Promise<Engine> {
-    if (typeof model !== 'string' && !(model instanceof Uint8Array)) {
-      throw invalid('a path or a Uint8Array', model);
+    const from = types.isUint8Array(model) ? model : path(model, 'the model (or its bytes)');
+    const given = record(options, 'options') ?? {};
+    const threads = integer(given.threads ?? 1, 1, 1024, 'threads');
+    const allowed = flag(given.allowExternalData, false, 'allowExternalData');
+    const library = findOrtLibrary(given.onnxruntime);
+    if (typeof from === 'string' && allowed) {
+      return new Engine(OWN, await native().engineFromFile(from, threads, library));
     }
-    const threads = integer(options.threads ?? 1, 1, 1024, 'threads');
-    const library = findOrtLibrary(options.onnxruntime);
-    if (typeof model === 'string' && options.allowExternalData === true) {
-      return new Engine(await native().engineFromFile(model, threads, library));
-    }
-    const bytes = typeof model === 'string' ? await read(model) : model;
-    return new Engine(await native().engineFromBytes(bytes, threads, library));
+    const bytes = typeof from === 'string' ? await read(from) : from;
+    return new Engine(OWN, await native().engineFromBytes(bytes, threads, library));
   }
 
   /** Of the graph: -1 stands for a free dimension, whose symbolic name is in `names`. */
@@ -73,9 +78,10 @@ export class Engine implements Disposable {
    */
   runSync(feeds: EngineFeeds): Record<string, { data: TypedArray; dims: number[] }> {
     const dtypes = new Map<string, DtypeName>(this.inputs.map(({ name, dtype }) => [name, dtype]));
-    const tensors = Object.entries(feeds).map(([name, { data, dims }]) => {
+    const tensors = Object.entries(fed(feeds, 'feeds')).map(([name, tensor]) => {
       const dtype = dtypes.get(name);
       if (dtype === undefined) throw invalid(`an input of the graph (${[...dtypes.keys()]})`, name);
+      const { data, dims } = fed(tensor, `input ${name}`);
       return { name, dtype, dims, data };
     });
     const outputs: Record<string, { data: TypedArray; dims: number[] }> = Object.create(null);
@@ -94,11 +100,17 @@ export class Engine implements Disposable {
   }
 }
 
-async function read(path: string): Promise<Uint8Array> {
+/** @throws INVALID_ARGUMENT */
+function fed<T extends object>(value: T, name: string): T {
+  if (typeof value === 'object' && value !== null) return value;
+  throw invalid(`an object for ${name}`, value);
+}
+
+async function read(file: string): Promise<Uint8Array> {
   try {
-    return await readFile(path);
+    return await readFile(file);
   } catch (cause) {
-    throw new GyrfalconError('IO_ERROR', `could not read ${path}: ${(cause as Error).message}`, {
+    throw new GyrfalconError('IO_ERROR', `could not read ${file}: ${(cause as Error).message}`, {
       cause,
     });
   }

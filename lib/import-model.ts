@@ -1,10 +1,13 @@
 import { Engine } from './engine.js';
 import { type ImportOptions, type ImportResult, importModelWith } from './import/import.js';
+import type { StorageName } from './import/manifest.js';
+import { isStorageName, STORAGE_NAMES } from './import/storage.js';
 import { loadModel } from './model.js';
 import { native } from './native.js';
+import { flag, integer, invalid, isAborted, oneOf, path, record } from './options.js';
 
 /**
- * Imports the ONNX model at `path` as a bundle at `directory`: embedding lookups become tables, the
+ * Imports the ONNX model at `file` as a bundle at `directory`: embedding lookups become tables, the
  * rest stays an ONNX graph, and what was not taken out is reported with the reason. The bundle
  * appears complete or not at all.
  * @throws ONNX_INVALID, ONNX_UNSUPPORTED, LIMIT_EXCEEDED, PATH_ESCAPE: the model
@@ -12,10 +15,13 @@ import { native } from './native.js';
  * @throws VERIFY_FAILED, ENGINE_UNAVAILABLE, IO_ERROR, ABORTED
  */
 export async function importModel(
-  path: string,
+  file: string,
   directory: string,
   options: ImportOptions = {},
 ): Promise<ImportResult> {
+  const source = path(file, 'the model');
+  const destination = path(directory, 'the bundle');
+  const given = checked(record(options, 'options') ?? {});
   const addon = native();
   return await importModelWith(
     {
@@ -29,8 +35,57 @@ export async function importModel(
       loadModel: (bundle, { library }) =>
         loadModel(bundle, library === undefined ? {} : { onnxruntime: library }),
     },
-    path,
-    directory,
-    options,
+    source,
+    destination,
+    given,
   );
+}
+
+/** The options, each read once. @throws INVALID_ARGUMENT */
+function checked(options: ImportOptions): ImportOptions {
+  const { tableDtype, dims, ids, verify, tolerance, overwrite, onnxruntime } = options;
+  const { signal, onProgress } = options;
+  if (tolerance !== undefined && !(typeof tolerance === 'number' && tolerance >= 0)) {
+    throw invalid('a number of at least 0 for tolerance', tolerance);
+  }
+  if (onProgress !== undefined && typeof onProgress !== 'function') {
+    throw invalid('a function for onProgress', onProgress);
+  }
+  if (signal !== undefined) isAborted(signal);
+  return {
+    tableDtype:
+      tableDtype === undefined || typeof tableDtype === 'object'
+        ? entries(tableDtype, 'tableDtype', storage)
+        : storage(tableDtype, 'tableDtype'),
+    ...(dims === undefined ? {} : { dims: entries(dims, 'dims', size) }),
+    ids: oneOf(ids, ['i32', 'i64'], 'i32', 'ids'),
+    verify: verify === undefined ? undefined : integer(verify, 0, 2 ** 31 - 1, 'verify'),
+    tolerance,
+    overwrite: flag(overwrite, false, 'overwrite'),
+    onnxruntime: onnxruntime === undefined ? undefined : path(onnxruntime, 'onnxruntime'),
+    signal,
+    onProgress,
+  };
+}
+
+function storage(value: unknown, name: string): StorageName {
+  if (isStorageName(value)) return value;
+  throw invalid(`${STORAGE_NAMES.join(', ')} for ${name}`, value);
+}
+
+function size(value: unknown, name: string): number {
+  return integer(value, 1, 2 ** 28, name);
+}
+
+/** A copy whose values were checked. @throws INVALID_ARGUMENT */
+function entries<T>(
+  given: Readonly<Record<string, T>> | undefined,
+  name: string,
+  check: (value: unknown, name: string) => T,
+): Record<string, T> {
+  const copy: Record<string, T> = Object.create(null);
+  for (const [key, value] of Object.entries(record(given, name) ?? {})) {
+    copy[key] = check(value, `${name}.${key}`);
+  }
+  return copy;
 }

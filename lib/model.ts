@@ -1,15 +1,22 @@
 import { Batch, type Scores } from './batch.js';
-import { GyrfalconError } from './errors.js';
+import { type ErrorCode, GyrfalconError } from './errors.js';
 import { type NativeModel, type NativeModelInfo, native } from './native.js';
 import {
   type BatchOptions,
+  flag,
   integer,
   invalid,
   type LoadOptions,
   oneOf,
+  path,
+  record,
   type ScoreOptions,
+  show,
 } from './options.js';
 import { findOrtLibrary } from './ort-library.js';
+
+/** What only this file has: nobody else makes models. */
+const OWN = Symbol('model');
 
 /** Inputs, tables and outputs of a model, and what runs it. */
 export type ModelInfo = NativeModelInfo;
@@ -24,29 +31,28 @@ export type ModelStats = ReturnType<NativeModel['stats']>;
  * @throws ENGINE_UNAVAILABLE, ENGINE_FAILED, DEVICE_UNAVAILABLE, OUT_OF_MEMORY, INVALID_ARGUMENT
  */
 export async function loadModel(directory: string, options: LoadOptions = {}): Promise<Model> {
-  if (typeof directory !== 'string') throw invalid('a directory', directory);
-  const device = options.device ?? 'auto';
-  if (device !== 'auto' && device !== 'cpu') {
-    throw new GyrfalconError(
-      'DEVICE_UNAVAILABLE',
-      `expected device auto or cpu, which this build has, but received ${JSON.stringify(device)}`,
-    );
-  }
-  const engine: string = options.engine ?? 'auto';
-  if (engine !== 'auto' && engine !== 'onnxruntime') {
-    throw new GyrfalconError(
-      'ENGINE_UNAVAILABLE',
-      `expected engine auto or onnxruntime, which this build has, but received ${JSON.stringify(engine)}`,
-    );
-  }
+  const bundle = path(directory, 'the bundle');
+  const given = record(options, 'options') ?? {};
+  available(given.device ?? 'auto', ['auto', 'cpu'], 'device', 'DEVICE_UNAVAILABLE');
+  available(given.engine ?? 'auto', ['auto', 'onnxruntime'], 'engine', 'ENGINE_UNAVAILABLE');
   const settings = {
-    map: oneOf(options.tables, ['copy', 'map'], 'copy', 'tables') === 'map',
-    verify: options.verify ?? true,
-    outOfRange: oneOf(options.outOfRange, ['error', 'zero'], 'error', 'outOfRange'),
-    threads: integer(options.threads ?? 1, 1, 1024, 'threads'),
-    ortLibrary: findOrtLibrary(options.onnxruntime),
+    map: oneOf(given.tables, ['copy', 'map'], 'copy', 'tables') === 'map',
+    verify: flag(given.verify, true, 'verify'),
+    outOfRange: oneOf(given.outOfRange, ['error', 'zero'], 'error', 'outOfRange'),
+    threads: integer(given.threads ?? 1, 1, 1024, 'threads'),
+    ortLibrary: findOrtLibrary(given.onnxruntime),
   };
-  return new Model(await native().loadModel(directory, settings));
+  return new Model(OWN, await native().loadModel(bundle, settings));
+}
+
+/** @throws INVALID_ARGUMENT, or `code` for a name that this build does not have */
+function available(value: unknown, has: readonly string[], name: string, code: ErrorCode): void {
+  if (typeof value !== 'string') throw invalid(`a name for ${name}`, value);
+  if (has.includes(value)) return;
+  throw new GyrfalconError(
+    code,
+    `expected ${name} ${has.join(' or ')}, which this build has, but received ${show(value)}`,
+  );
 }
 
 /** A loaded model. Everything about it is immutable; any number of batches may be scored at once. */
@@ -59,7 +65,8 @@ export class Model implements AsyncDisposable {
   #closing: Promise<void> | undefined;
 
   /** @internal */
-  constructor(handle: NativeModel) {
+  constructor(key: typeof OWN, handle: NativeModel) {
+    if (key !== OWN) throw invalid('loadModel to make a model', key);
     this.#native = handle;
     this.info = handle.info;
   }
@@ -69,14 +76,20 @@ export class Model implements AsyncDisposable {
    * @throws INVALID_ARGUMENT, LIMIT_EXCEEDED, OUT_OF_MEMORY, MODEL_CLOSED
    */
   createBatch(capacity: number, options: BatchOptions = {}): Batch {
-    this.#open();
     const rows = integer(capacity, 1, 2 ** 24, 'capacity');
-    const symbols = bySlot(Object.keys(this.info.symbols), options.symbols, 'symbols');
-    const ragged = this.info.inputs.map(({ name, kind }) => (kind === 'ragged' ? name : undefined));
-    const indices = bySlot(ragged, options.indices, 'indices');
+    const given = record(options, 'options') ?? {};
+    const symbols = sizes(Object.keys(this.info.symbols), given.symbols, 'symbols');
+    const ragged = this.info.inputs.filter(({ kind }) => kind === 'ragged');
+    const indices = sizes(
+      ragged.map(({ name }) => name),
+      given.indices,
+      'indices',
+    );
+    // After the last of the caller's code: an accessor could have closed the model.
+    this.#open();
     const handle = this.#native.createBatch(rows, symbols, indices);
     // A model that was exported with a fixed number of rows has room for exactly those.
-    const batch = new Batch(handle, this.info.batch ?? rows);
+    const batch = Batch.make(handle, this.info.batch ?? rows, this.info.batch !== null);
     this.#batches.add(batch);
     return batch;
   }
@@ -97,8 +110,9 @@ export class Model implements AsyncDisposable {
    * @throws (rejects) as scoreSync, and ABORTED
    */
   async score(batch: Batch, options: ScoreOptions = {}): Promise<Scores> {
+    const signal = record(options, 'options')?.signal;
     this.#owns(batch);
-    const scoring = Batch.score(batch, options.signal);
+    const scoring = Batch.score(batch, signal);
     this.#pending.add(scoring);
     try {
       return await scoring;
@@ -143,20 +157,18 @@ export class Model implements AsyncDisposable {
   }
 }
 
-/** Sizes in the model's order; 0 where none is given. */
-function bySlot(
-  names: readonly (string | undefined)[],
+/** The given sizes, each of a name that the model has. @throws INVALID_ARGUMENT */
+function sizes(
+  names: readonly string[],
   given: Readonly<Record<string, number>> | undefined,
   option: string,
-): number[] {
-  for (const name of Object.keys(given ?? {})) {
+): Record<string, number> {
+  const sizes: Record<string, number> = Object.create(null);
+  for (const [name, size] of Object.entries(record(given, option) ?? {})) {
     if (!names.includes(name)) {
-      const known = names.filter((n) => n !== undefined).join(', ') || 'none';
-      throw invalid(`a name that the model has (${known}) in ${option}`, name);
+      throw invalid(`a name that the model has (${names.join(', ') || 'none'}) in ${option}`, name);
     }
+    sizes[name] = integer(size, 1, 2 ** 31 - 1, `${option}.${name}`);
   }
-  return names.map((name) => {
-    const size = name === undefined ? undefined : given?.[name];
-    return size === undefined ? 0 : integer(size, 1, 2 ** 31 - 1, `${option}.${name}`);
-  });
+  return sizes;
 }

@@ -30,7 +30,13 @@ export interface NativeInput {
 }
 
 export interface NativeBatch {
+  /** Over the batch's own memory, unless `copies`. */
   readonly buffer: ArrayBuffer;
+  /**
+   * Whether the runtime forbids buffers over native memory (or GYRFALCON_EXTERNAL_BUFFERS is off):
+   * `buffer` is V8's, with the same layout; copyIn before each score, copyOut after it.
+   */
+  readonly copies: boolean;
   readonly inputs: readonly NativeInput[];
   readonly outputs: readonly (NativeField & { readonly name: string })[];
   /** Throws; returns nothing. The caller has checked that the batch is idle and its buffer attached. */
@@ -39,6 +45,10 @@ export interface NativeBatch {
   score(rows: number): Promise<void>;
   /** A queued score ends at once, a running one soon; both with ABORTED. Nothing if idle. */
   cancel(): void;
+  /** What `rows` rows read, of tensors `tensorRows`. @throws DETACHED_BUFFER, BATCH_IN_FLIGHT */
+  copyIn(buffer: ArrayBuffer, rows: number, tensorRows: number): void;
+  /** What they wrote. @throws as copyIn */
+  copyOut(buffer: ArrayBuffer, rows: number, tensorRows: number): void;
   /** Nanoseconds of the last score: [lookup, engine, queue]. */
   times(): [number, number, number];
 }
@@ -77,7 +87,12 @@ export interface NativeModelInfo {
 
 export interface NativeModel {
   readonly info: NativeModelInfo;
-  createBatch(capacity: number, symbols: number[], raggedCapacity: number[]): NativeBatch;
+  /** Sizes by name, of the names that the model has; objects without a prototype. */
+  createBatch(
+    capacity: number,
+    symbols: Readonly<Record<string, number>>,
+    indices: Readonly<Record<string, number>>,
+  ): NativeBatch;
   stats(): {
     requests: number;
     rows: number;

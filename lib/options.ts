@@ -1,3 +1,4 @@
+import { types } from 'node:util';
 import { GyrfalconError } from './errors.js';
 import type { OutOfRangePolicy } from './native.js';
 
@@ -45,11 +46,38 @@ export function invalid(expected: string, received: unknown): GyrfalconError {
   );
 }
 
-function show(value: unknown): string {
-  if (typeof value === 'string') return JSON.stringify(value);
-  if (typeof value === 'number' || typeof value === 'boolean' || value == null)
-    return String(value);
-  return Array.isArray(value) ? 'an array' : `a value of type ${typeof value}`;
+/** A value as messages show it: short, and without running any of the caller's code. */
+export function show(value: unknown): string {
+  if (typeof value === 'string') {
+    return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}…` : value);
+  }
+  if (typeof value === 'number' || typeof value === 'boolean' || value == null) {
+    return Object.is(value, -0) ? '-0' : String(value);
+  }
+  if (typeof value !== 'object') return `a ${typeof value}`;
+  if (ArrayBuffer.isView(value)) return types.isTypedArray(value) ? 'a typed array' : 'a DataView';
+  if (types.isProxy(value)) return 'a proxy';
+  return Array.isArray(value) ? 'an array' : 'an object';
+}
+
+/** Options as given; none when undefined. @throws INVALID_ARGUMENT */
+export function record<T extends object>(value: T | undefined, name: string): T | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value === 'object' && value !== null) return value;
+  throw invalid(`an object for ${name}`, value);
+}
+
+/** @throws INVALID_ARGUMENT */
+export function flag(value: unknown, fallback: boolean, name: string): boolean {
+  if (value === undefined) return fallback;
+  if (typeof value === 'boolean') return value;
+  throw invalid(`true or false for ${name}`, value);
+}
+
+/** A path: a string that the system could take. @throws INVALID_ARGUMENT */
+export function path(value: unknown, name: string): string {
+  if (typeof value === 'string' && /^[^\0]{1,4096}$/.test(value)) return value;
+  throw invalid(`a path of 1 to 4096 characters without NUL for ${name}`, value);
 }
 
 /** @throws INVALID_ARGUMENT */
@@ -71,4 +99,15 @@ export function integer(value: unknown, least: number, most: number, name: strin
     return value;
   }
   throw invalid(`an integer from ${least} to ${most} for ${name}`, value);
+}
+
+const aborted = Object.getOwnPropertyDescriptor(AbortSignal.prototype, 'aborted')?.get;
+
+/** By the platform's own accessor, whatever a signal claims. @throws INVALID_ARGUMENT: no signal */
+export function isAborted(signal: AbortSignal): boolean {
+  try {
+    return Reflect.apply(aborted as () => boolean, signal, []);
+  } catch {
+    throw invalid('an AbortSignal', signal);
+  }
 }

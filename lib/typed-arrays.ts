@@ -24,3 +24,23 @@ export const TYPED_ARRAYS = {
   i64: BigInt64Array,
   bool: Uint8Array,
 } as const satisfies Record<DtypeName, unknown>;
+
+/** Elements of an array, by its own length: a subclass could tell another. */
+export function lengthOf(array: TypedArray): number {
+  return Reflect.apply(elementCount, array, []);
+}
+
+/** Bytes of an array's elements; 0 once it is detached. */
+export function bytesOf(array: TypedArray): number {
+  return Reflect.apply(byteCount, array, []);
+}
+
+const prototype = Object.getPrototypeOf(Int8Array.prototype) as object;
+const elementCount = getter('length');
+const byteCount = getter('byteLength');
+
+function getter(name: string): (this: TypedArray) => number {
+  const found = Object.getOwnPropertyDescriptor(prototype, name)?.get;
+  if (found === undefined) throw new TypeError(`typed arrays have no ${name}`);
+  return found as (this: TypedArray) => number;
+}

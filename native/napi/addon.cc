@@ -6,6 +6,7 @@
 #include "napi/engine_wrap.h"
 #include "napi/env_state.h"
 #include "napi/errors.h"
+#include "napi/guard.h"
 #include "napi/model_wrap.h"
 #include "napi/table_wrap.h"
 
@@ -26,8 +27,8 @@ Napi::Value Shutdown(const Napi::CallbackInfo& info) {
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   EnvState::Install(env);
   exports.Set("version", Napi::String::New(env, GYRFALCON_VERSION));
-  exports.Set("setErrorClass", Napi::Function::New(env, &SetErrorClass, "setErrorClass"));
-  exports.Set("shutdown", Napi::Function::New(env, &Shutdown, "shutdown"));
+  exports.Set("setErrorClass", Function<&SetErrorClass>(env, "setErrorClass"));
+  exports.Set("shutdown", Function<&Shutdown>(env, "shutdown"));
   ModelWrap::Register(env, exports);
   BatchWrap::Register(env);
   RegisterTable(env, exports);

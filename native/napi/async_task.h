@@ -10,6 +10,7 @@
 #include "core/status.h"
 #include "napi/addon_api.h"
 #include "napi/errors.h"
+#include "napi/guard.h"
 
 namespace gyrfalcon::napi {
 
@@ -29,7 +30,11 @@ class AsyncTask final : public Napi::AsyncWorker {
 
  protected:
   void Execute() override {
-    result_.emplace(work_());
+    try {
+      result_.emplace(work_());
+    } catch (...) {
+      result_.emplace(CaughtStatus());
+    }
     work_ = nullptr;
   }
 
@@ -39,7 +44,7 @@ class AsyncTask final : public Napi::AsyncWorker {
       deferred_.Reject(MakeError(env, result_->status()));
       return;
     }
-    const Napi::Value value = finish_(env, std::move(*result_).value());
+    const Napi::Value value = Guard(env, [&] { return finish_(env, std::move(*result_).value()); });
     if (env.IsExceptionPending()) {
       deferred_.Reject(env.GetAndClearPendingException().Value());
     } else {

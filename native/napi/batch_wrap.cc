@@ -1,9 +1,13 @@
 #include "napi/batch_wrap.h"
 
+#include <algorithm>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "napi/batch_copy.h"
+#include "napi/buffers.h"
 #include "napi/env_state.h"
 #include "napi/errors.h"
 
@@ -13,26 +17,6 @@ namespace {
 Status InFlight() {
   return {ErrorCode::kBatchInFlight,
           "expected an idle batch but this one was submitted and has not settled"};
-}
-
-// An ArrayBuffer over the arena. It shares ownership: JS may keep, detach or collect it at any time
-// and a worker still has its memory.
-Napi::Value ArenaBuffer(Napi::Env env, const std::shared_ptr<Arena>& arena) {
-  auto owner = std::make_unique<std::shared_ptr<Arena>>(arena);
-  napi_value buffer = nullptr;
-  const napi_status made = napi_create_external_arraybuffer(
-      env, arena->data(), arena->size(),
-      [](napi_env, void*, void* hint) {
-        const std::unique_ptr<std::shared_ptr<Arena>> last(
-            static_cast<std::shared_ptr<Arena>*>(hint));
-      },
-      owner.get(), &buffer);
-  if (made == napi_ok) {
-    owner.release();
-    return Napi::Value(env, buffer);
-  }
-  return Throw(env, {ErrorCode::kDeviceUnavailable,
-                     "this JavaScript runtime forbids buffers over native memory"});
 }
 
 Napi::Object Field(Napi::Env env, const BatchField& field) {
@@ -78,7 +62,7 @@ Napi::Array Outputs(Napi::Env env, const Batch& batch, const ModelSpec& spec) {
 
 }  // namespace
 
-BatchWrap::BatchWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<BatchWrap>(info) {
+BatchWrap::BatchWrap(const Napi::CallbackInfo& info) : GuardedWrap<BatchWrap>(info) {
   if (!info[0].IsExternal()) {
     Throw(info.Env(), InvalidArgument("expected a batch to be made by createBatch"));
     return;
@@ -88,24 +72,67 @@ BatchWrap::BatchWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<BatchWra
 }
 
 void BatchWrap::Register(Napi::Env env) {
-  EnvState::Get(env)->constructor(ClassId::kBatch) = Napi::Persistent(DefineClass(
-      env, "NativeBatch",
-      {InstanceMethod("scoreSync", &BatchWrap::ScoreSync),
-       InstanceMethod("score", &BatchWrap::Score), InstanceMethod("cancel", &BatchWrap::Cancel),
-       InstanceMethod("times", &BatchWrap::Times)}));
+  EnvState::Get(env)->constructor(ClassId::kBatch) = Napi::Persistent(
+      DefineClass(env, "NativeBatch",
+                  {Method<&BatchWrap::ScoreSync>("scoreSync"), Method<&BatchWrap::Score>("score"),
+                   Method<&BatchWrap::Cancel>("cancel"), Method<&BatchWrap::Times>("times"),
+                   Method<&BatchWrap::CopyIn>("copyIn"), Method<&BatchWrap::CopyOut>("copyOut")}));
 }
 
 Napi::Value BatchWrap::New(Napi::Env env, std::shared_ptr<Batch> batch, const ModelSpec& spec) {
-  const Napi::Value buffer = ArenaBuffer(env, batch->arena());
-  if (env.IsExceptionPending()) return env.Undefined();
+  Napi::Value buffer = ShareArena(env, batch->arena());
+  const bool copies = buffer.IsEmpty();
+  if (copies) {
+    Result<Napi::Value> own = NewArrayBuffer(env, batch->arena()->size());
+    if (!own.ok()) return Throw(env, own.status());
+    buffer = *own;
+  }
   Napi::Object object = EnvState::Get(env)
                             ->constructor(ClassId::kBatch)
                             .New({Napi::External<std::shared_ptr<Batch>>::New(env, &batch)});
   if (env.IsExceptionPending()) return env.Undefined();
   object.Set("buffer", buffer);
+  object.Set("copies", copies);
   object.Set("inputs", Inputs(env, *batch, spec));
   object.Set("outputs", Outputs(env, *batch, spec));
   return object;
+}
+
+// Arguments: the caller's buffer, which must still have the arena's size; rows; rows of tensors.
+std::optional<BatchWrap::Copy> BatchWrap::CopyArguments(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (batch_->busy()) {
+    Throw(env, InFlight());
+    return std::nullopt;
+  }
+  void* data = nullptr;
+  size_t bytes = 0;
+  if (!info[0].IsArrayBuffer() ||
+      napi_get_arraybuffer_info(env, info[0], &data, &bytes) != napi_ok ||
+      bytes != batch_->arena()->size()) {
+    Throw(env, {ErrorCode::kDetachedBuffer,
+                "expected the batch's own buffer but it was detached (transferred)"});
+    return std::nullopt;
+  }
+  Copy copy{static_cast<std::byte*>(data), 0, 0};
+  for (size_t i = 0; i < 2; ++i) {
+    const std::optional<int64_t> rows = IntegerArgument(info, i + 1, "rows");
+    if (!rows.has_value()) return std::nullopt;
+    (i == 0 ? copy.rows : copy.tensor_rows) = std::clamp<int64_t>(*rows, 0, batch_->capacity());
+  }
+  return copy;
+}
+
+Napi::Value BatchWrap::CopyIn(const Napi::CallbackInfo& info) {
+  const std::optional<Copy> copy = CopyArguments(info);
+  if (copy.has_value()) CopyInputs(copy->data, copy->rows, copy->tensor_rows, batch_.get());
+  return info.Env().Undefined();
+}
+
+Napi::Value BatchWrap::CopyOut(const Napi::CallbackInfo& info) {
+  const std::optional<Copy> copy = CopyArguments(info);
+  if (copy.has_value()) CopyOutputs(*batch_, copy->rows, copy->data);
+  return info.Env().Undefined();
 }
 
 Napi::Value BatchWrap::ScoreSync(const Napi::CallbackInfo& info) {

@@ -2,15 +2,19 @@
 #ifndef GYRFALCON_NAPI_BATCH_WRAP_H_
 #define GYRFALCON_NAPI_BATCH_WRAP_H_
 
+#include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "core/batch.h"
 #include "napi/addon_api.h"
 #include "napi/completions.h"
+#include "napi/guard.h"
 
 namespace gyrfalcon::napi {
 
-class BatchWrap : public Napi::ObjectWrap<BatchWrap> {
+class BatchWrap : public GuardedWrap<BatchWrap> {
  public:
   explicit BatchWrap(const Napi::CallbackInfo& info);
 
@@ -22,6 +26,16 @@ class BatchWrap : public Napi::ObjectWrap<BatchWrap> {
   Napi::Value Score(const Napi::CallbackInfo& info);
   Napi::Value Cancel(const Napi::CallbackInfo& info);
   Napi::Value Times(const Napi::CallbackInfo& info);
+
+  // Where the views lie over memory of V8's: inputs are copied before a score, outputs after it.
+  struct Copy {
+    std::byte* data;
+    int64_t rows;
+    int64_t tensor_rows;
+  };
+  std::optional<Copy> CopyArguments(const Napi::CallbackInfo& info);
+  Napi::Value CopyIn(const Napi::CallbackInfo& info);
+  Napi::Value CopyOut(const Napi::CallbackInfo& info);
 
   std::shared_ptr<Batch> batch_;
   std::shared_ptr<ScoreJob> job_;

@@ -4,6 +4,7 @@
 
 #include "backends/lookup.h"
 #include "core/error_code.h"
+#include "napi/guard.h"
 
 namespace gyrfalcon::napi {
 namespace {
@@ -43,8 +44,8 @@ Napi::Value ErrorCodes(const Napi::CallbackInfo& info) {
 }  // namespace
 
 void RegisterCapabilities(Napi::Env env, Napi::Object exports) {
-  exports.Set("cpu", Napi::Function::New(env, &Cpu, "cpu"));
-  exports.Set("errorCodes", Napi::Function::New(env, &ErrorCodes, "errorCodes"));
+  exports.Set("cpu", Function<&Cpu>(env, "cpu"));
+  exports.Set("errorCodes", Function<&ErrorCodes>(env, "errorCodes"));
 }
 
 }  // namespace gyrfalcon::napi

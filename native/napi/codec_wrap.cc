@@ -3,10 +3,13 @@
 #include <cinttypes>
 #include <cstdio>
 #include <string>
+#include <vector>
 
 #include "backends/row_format.h"
 #include "core/limits.h"
 #include "core/xxh64.h"
+#include "napi/buffers.h"
+#include "napi/guard.h"
 #include "napi/typed_array.h"
 
 namespace gyrfalcon::napi {
@@ -29,23 +32,25 @@ Napi::Value Encode(const Napi::CallbackInfo& info) {
     return Throw(env, {ErrorCode::kShapeMismatch, "expected rows x dim values"});
   }
   const size_t bytes = static_cast<size_t>(*rows) * RowBytes(*storage, *dim);
-  Napi::Uint8Array encoded = Napi::Uint8Array::New(env, bytes);
+  Result<Napi::Value> memory = NewArrayBuffer(env, bytes);
+  if (!memory.ok()) return Throw(env, memory.status());
+  Napi::Uint8Array encoded = Napi::Uint8Array::New(env, bytes, memory->As<Napi::ArrayBuffer>(), 0);
   if (env.IsExceptionPending()) return env.Undefined();
   if (bytes != 0) {
-    EncodeRows(static_cast<const float*>(source->data), *rows, *dim, *storage,
+    std::vector<std::byte> copy;
+    EncodeRows(static_cast<const float*>(StableData(*source, &copy)), *rows, *dim, *storage,
                reinterpret_cast<std::byte*>(encoded.Data()));
   }
   return encoded;
 }
 
-class HashWrap : public Napi::ObjectWrap<HashWrap> {
+class HashWrap : public GuardedWrap<HashWrap> {
  public:
-  explicit HashWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<HashWrap>(info) {}
+  explicit HashWrap(const Napi::CallbackInfo& info) : GuardedWrap<HashWrap>(info) {}
 
   static Napi::Function Class(Napi::Env env) {
-    return DefineClass(
-        env, "Xxh64",
-        {InstanceMethod("update", &HashWrap::Update), InstanceMethod("digest", &HashWrap::Digest)});
+    return DefineClass(env, "Xxh64",
+                       {Method<&HashWrap::Update>("update"), Method<&HashWrap::Digest>("digest")});
   }
 
  private:
@@ -69,7 +74,7 @@ class HashWrap : public Napi::ObjectWrap<HashWrap> {
 }  // namespace
 
 void RegisterCodec(Napi::Env env, Napi::Object exports) {
-  exports.Set("encodeRows", Napi::Function::New(env, &Encode, "encodeRows"));
+  exports.Set("encodeRows", Function<&Encode>(env, "encodeRows"));
   exports.Set("Xxh64", HashWrap::Class(env));
 }
 

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "napi/errors.h"
+#include "napi/guard.h"
 
 namespace gyrfalcon::napi {
 namespace {
@@ -20,7 +21,11 @@ Status Aborted() { return {ErrorCode::kAborted, "the score was aborted"}; }
 
 void ScoreJob::Run() {
   queue_ns_.store(Now() - submitted_ns_, std::memory_order_relaxed);
-  status_ = cancelled_.load() ? Aborted() : batch_->Score(rows_);
+  try {
+    status_ = cancelled_.load() ? Aborted() : batch_->Score(rows_);
+  } catch (...) {
+    status_ = CaughtStatus();
+  }
   if (cancelled_.load() && !status_.ok()) status_ = Aborted();
   completions_->Finish(this);
 }

@@ -9,6 +9,7 @@
 #include "core/limits.h"
 #include "engines/onnxruntime/ort_engine.h"
 #include "napi/async_task.h"
+#include "napi/buffers.h"
 #include "napi/env_state.h"
 #include "napi/typed_array.h"
 
@@ -108,7 +109,12 @@ struct Feed {
   EngineBinding binding;
   Napi::Value data;
   size_t elements = 1;
+  std::vector<std::byte>
+      copy;  // of shared memory: the engine checks ids first and reads them again
 };
+
+// An array's length costs nothing to claim; no graph has tensors of more dimensions.
+constexpr uint32_t kMaxRank = 64;
 
 Result<Feed> ReadFeed(const Napi::Object& object) {
   Feed feed;
@@ -118,8 +124,15 @@ Result<Feed> ReadFeed(const Napi::Object& object) {
   feed.binding.dtype = *dtype;
   feed.data = object.Get("data");
   const Napi::Value dims = object.Get("dims");
-  if (!dims.IsArray()) return InvalidArgument("expected dims for input " + feed.binding.name);
+  if (!dims.IsArray())
+    return InvalidArgument("expected an array of dims for input " + feed.binding.name +
+                           " but received " + Received(dims));
   const auto array = dims.As<Napi::Array>();
+  if (array.Length() > kMaxRank) {
+    return {ErrorCode::kShapeMismatch, "expected at most " + std::to_string(kMaxRank) +
+                                           " dims of input " + feed.binding.name +
+                                           " but received " + std::to_string(array.Length())};
+  }
   for (uint32_t i = 0; i < array.Length(); ++i) {
     const Napi::Value dim = array[i];
     const double size = dim.IsNumber() ? dim.As<Napi::Number>().DoubleValue() : -1;
@@ -140,14 +153,15 @@ Status BindData(Napi::Env env, Feed* feed) {
   if (!Holds(view->type, binding.dtype)) {
     return {ErrorCode::kDtypeMismatch, "expected elements of " +
                                            std::string(Info(binding.dtype).name) + " for input " +
-                                           binding.name};
+                                           binding.name + " but received " + Received(feed->data)};
   }
   if (feed->elements != view->elements) {
     return {ErrorCode::kShapeMismatch, "expected " + std::to_string(feed->elements) +
                                            " elements for input " + binding.name +
                                            " but received " + std::to_string(view->elements)};
   }
-  binding.data = view->data;
+  // The engine only reads inputs.
+  binding.data = const_cast<void*>(StableData(*view, &feed->copy));
   binding.bytes = view->bytes();
   return Status::Ok();
 }
@@ -156,9 +170,11 @@ Napi::Value ReturnOutputs(Napi::Env env, const std::vector<EngineOutput>& output
   Napi::Array list = Napi::Array::New(env, outputs.size());
   for (size_t i = 0; i < outputs.size(); ++i) {
     const EngineOutput& output = outputs[i];
-    Napi::ArrayBuffer data = Napi::ArrayBuffer::New(env, output.data.size());
-    if (env.IsExceptionPending()) return env.Undefined();
-    if (!output.data.empty()) std::memcpy(data.Data(), output.data.data(), output.data.size());
+    Result<Napi::Value> data = NewArrayBuffer(env, output.data.size());
+    if (!data.ok()) return Throw(env, data.status());
+    if (!output.data.empty()) {
+      std::memcpy(data->As<Napi::ArrayBuffer>().Data(), output.data.data(), output.data.size());
+    }
     Napi::Array dims = Napi::Array::New(env, output.dims.size());
     for (size_t d = 0; d < output.dims.size(); ++d) {
       dims.Set(static_cast<uint32_t>(d), static_cast<double>(output.dims[d]));
@@ -167,7 +183,7 @@ Napi::Value ReturnOutputs(Napi::Env env, const std::vector<EngineOutput>& output
     object.Set("name", output.name);
     object.Set("dtype", std::string(Info(output.dtype).name));
     object.Set("dims", dims);
-    object.Set("data", data);
+    object.Set("data", *data);
     list.Set(static_cast<uint32_t>(i), object);
   }
   return list;
@@ -175,7 +191,7 @@ Napi::Value ReturnOutputs(Napi::Env env, const std::vector<EngineOutput>& output
 
 }  // namespace
 
-EngineWrap::EngineWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<EngineWrap>(info) {
+EngineWrap::EngineWrap(const Napi::CallbackInfo& info) : GuardedWrap<EngineWrap>(info) {
   if (!info[0].IsExternal()) {
     Throw(info.Env(), InvalidArgument("expected an engine to be made by engineFromBytes"));
     return;
@@ -184,14 +200,16 @@ EngineWrap::EngineWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Engine
 }
 
 Napi::Function EngineWrap::Class(Napi::Env env) {
-  return DefineClass(env, "NativeEngine",
-                     {InstanceMethod("runSync", &EngineWrap::RunSync),
-                      InstanceMethod("close", &EngineWrap::Close)});
+  return DefineClass(
+      env, "NativeEngine",
+      {Method<&EngineWrap::RunSync>("runSync"), Method<&EngineWrap::Close>("close")});
 }
 
 Napi::Value EngineWrap::RunSync(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  if (!info[0].IsArray()) return Throw(env, InvalidArgument("expected an array of tensors"));
+  if (!info[0].IsArray())
+    return Throw(env,
+                 InvalidArgument("expected an array of tensors but received " + Received(info[0])));
   const auto given = info[0].As<Napi::Array>();
   std::vector<Feed> feeds;
   for (uint32_t i = 0; i < given.Length(); ++i) {
@@ -221,9 +239,9 @@ Napi::Value EngineWrap::Close(const Napi::CallbackInfo& info) {
 
 void RegisterEngine(Napi::Env env, Napi::Object exports) {
   EnvState::Get(env)->constructor(ClassId::kEngine) = Napi::Persistent(EngineWrap::Class(env));
-  exports.Set("engineFromBytes", Napi::Function::New(env, &FromBytes, "engineFromBytes"));
-  exports.Set("engineFromFile", Napi::Function::New(env, &FromFile, "engineFromFile"));
-  exports.Set("ortVersion", Napi::Function::New(env, &OrtVersion, "ortVersion"));
+  exports.Set("engineFromBytes", Function<&FromBytes>(env, "engineFromBytes"));
+  exports.Set("engineFromFile", Function<&FromFile>(env, "engineFromFile"));
+  exports.Set("ortVersion", Function<&OrtVersion>(env, "ortVersion"));
 }
 
 }  // namespace gyrfalcon::napi

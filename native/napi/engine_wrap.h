@@ -6,12 +6,13 @@
 
 #include "engines/engine.h"
 #include "napi/addon_api.h"
+#include "napi/guard.h"
 
 namespace gyrfalcon::napi {
 
 void RegisterEngine(Napi::Env env, Napi::Object exports);
 
-class EngineWrap : public Napi::ObjectWrap<EngineWrap> {
+class EngineWrap : public GuardedWrap<EngineWrap> {
  public:
   explicit EngineWrap(const Napi::CallbackInfo& info);
   static Napi::Function Class(Napi::Env env);

@@ -22,6 +22,8 @@ class EnvState {
   static EnvState* Get(Napi::Env env) { return env.GetInstanceData<EnvState>(); }
 
   Napi::FunctionReference& error_class() { return error_class_; }
+  // The constructor as it was when the addon was loaded, whatever JS makes of the global later.
+  Napi::FunctionReference& array_buffer() { return array_buffer_; }
   Napi::FunctionReference& constructor(ClassId id) {
     return constructors_[static_cast<size_t>(id)];
   }
@@ -30,6 +32,7 @@ class EnvState {
 
  private:
   Napi::FunctionReference error_class_;
+  Napi::FunctionReference array_buffer_;
   std::array<Napi::FunctionReference, static_cast<size_t>(ClassId::kCount)> constructors_;
   std::shared_ptr<Completions> completions_;
 };

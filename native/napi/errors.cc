@@ -27,10 +27,37 @@ Napi::Value Throw(Napi::Env env, const Status& status) {
   return env.Undefined();
 }
 
+std::string Received(const Napi::Value& value) {
+  switch (value.Type()) {
+    case napi_undefined:
+      return "undefined";
+    case napi_null:
+      return "null";
+    case napi_boolean:
+      return "a boolean";
+    case napi_number:
+      return "a number";
+    case napi_string:
+      return "a string";
+    case napi_symbol:
+      return "a symbol";
+    case napi_bigint:
+      return "a bigint";
+    case napi_function:
+      return "a function";
+    default:
+      break;
+  }
+  if (value.IsTypedArray()) return "a typed array of another type";
+  if (value.IsDataView()) return "a DataView";
+  return value.IsArray() ? "an array" : "an object";
+}
+
 std::optional<std::string> StringArgument(const Napi::CallbackInfo& info, size_t index,
                                           const char* name) {
   if (!info[index].IsString()) {
-    Throw(info.Env(), InvalidArgument(std::string("expected a string for ") + name));
+    Throw(info.Env(), InvalidArgument(std::string("expected a string for ") + name +
+                                      " but received " + Received(info[index])));
     return std::nullopt;
   }
   return info[index].As<Napi::String>().Utf8Value();
@@ -41,7 +68,8 @@ std::optional<int64_t> IntegerArgument(const Napi::CallbackInfo& info, size_t in
   const double value =
       info[index].IsNumber() ? info[index].As<Napi::Number>().DoubleValue() : std::nan("");
   if (!(std::abs(value) <= 9007199254740992.0) || value != std::floor(value)) {
-    Throw(info.Env(), InvalidArgument(std::string("expected an integer for ") + name));
+    Throw(info.Env(), InvalidArgument(std::string("expected an integer for ") + name +
+                                      " but received " + Received(info[index])));
     return std::nullopt;
   }
   return static_cast<int64_t>(value);

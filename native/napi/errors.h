@@ -21,6 +21,9 @@ inline Status InvalidArgument(std::string message) {
   return {ErrorCode::kInvalidArgument, std::move(message)};
 }
 
+// What `value` is, for "but received ...": never its contents.
+std::string Received(const Napi::Value& value);
+
 // Arguments by position; wrong kinds give nullopt and leave a pending GyrfalconError.
 std::optional<std::string> StringArgument(const Napi::CallbackInfo& info, size_t index,
                                           const char* name);

@@ -78,11 +78,12 @@ Napi::Object Describe(Napi::Env env, const Model& model) {
   }
   Napi::Object symbols = Napi::Object::New(env);
   for (const SymbolSpec& symbol : spec.symbols) {
-    if (symbol.default_size == 0) {
-      symbols.Set(symbol.name, env.Null());
-    } else {
-      symbols.Set(symbol.name, static_cast<double>(symbol.default_size));
-    }
+    const Napi::Value size = symbol.default_size == 0
+                                 ? env.Null()
+                                 : Napi::Number::New(env, static_cast<double>(symbol.default_size));
+    // Defined, not set: a name may be __proto__.
+    symbols.DefineProperty(
+        Napi::PropertyDescriptor::Value(symbol.name, size, napi_default_jsproperty));
   }
   info.Set("symbols", symbols);
   Napi::Array inputs = Napi::Array::New(env, spec.inputs.size());
@@ -128,20 +129,22 @@ Napi::Object Describe(Napi::Env env, const Model& model) {
   return info;
 }
 
-std::vector<int64_t> Sizes(const Napi::Value& value) {
+// Sizes by name, in the order of `specs`; 0 where none is given.
+template <typename Spec>
+std::vector<int64_t> Sizes(const Napi::Value& given, const std::vector<Spec>& specs) {
   std::vector<int64_t> sizes;
-  if (!value.IsArray()) return sizes;
-  const auto array = value.As<Napi::Array>();
-  for (uint32_t i = 0; i < array.Length(); ++i) {
-    const Napi::Value item = array[i];
-    sizes.push_back(item.IsNumber() ? item.As<Napi::Number>().Int64Value() : 0);
+  if (!given.IsObject()) return sizes;
+  const auto object = given.As<Napi::Object>();
+  for (const Spec& spec : specs) {
+    const Napi::Value size = object.Get(spec.name);
+    sizes.push_back(size.IsNumber() ? size.As<Napi::Number>().Int64Value() : 0);
   }
   return sizes;
 }
 
 }  // namespace
 
-ModelWrap::ModelWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ModelWrap>(info) {
+ModelWrap::ModelWrap(const Napi::CallbackInfo& info) : GuardedWrap<ModelWrap>(info) {
   if (!info[0].IsExternal()) {
     Throw(info.Env(), InvalidArgument("expected a model to be made by loadModel"));
     return;
@@ -150,11 +153,11 @@ ModelWrap::ModelWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ModelWra
 }
 
 void ModelWrap::Register(Napi::Env env, Napi::Object exports) {
-  EnvState::Get(env)->constructor(ClassId::kModel) = Napi::Persistent(DefineClass(
-      env, "NativeModel",
-      {InstanceMethod("createBatch", &ModelWrap::CreateBatch),
-       InstanceMethod("stats", &ModelWrap::Stats), InstanceMethod("close", &ModelWrap::Close)}));
-  exports.Set("loadModel", Napi::Function::New(env, &ModelWrap::Load, "loadModel"));
+  EnvState::Get(env)->constructor(ClassId::kModel) = Napi::Persistent(
+      DefineClass(env, "NativeModel",
+                  {Method<&ModelWrap::CreateBatch>("createBatch"),
+                   Method<&ModelWrap::Stats>("stats"), Method<&ModelWrap::Close>("close")}));
+  exports.Set("loadModel", Function<&ModelWrap::Load>(env, "loadModel"));
 }
 
 Napi::Value ModelWrap::Load(const Napi::CallbackInfo& info) {
@@ -192,16 +195,16 @@ Napi::Value ModelWrap::CreateBatch(const Napi::CallbackInfo& info) {
   if (!capacity.has_value()) return env.Undefined();
   BatchOptions options;
   options.capacity = *capacity;
-  options.symbols = Sizes(info[1]);
-  options.ragged_capacity = Sizes(info[2]);
-  // After the arrays are read: an accessor in them could close the model.
+  const std::shared_ptr<const Model> model = model_;
+  if (model == nullptr) return Throw(env, {ErrorCode::kModelClosed, "the model was closed"});
+  options.symbols = Sizes(info[1], model->spec().symbols);
+  options.ragged_capacity = Sizes(info[2], model->spec().inputs);
   if (env.IsExceptionPending()) return env.Undefined();
-  if (model_ == nullptr) return Throw(env, {ErrorCode::kModelClosed, "the model was closed"});
-  Result<std::shared_ptr<Batch>> batch = Batch::Create(model_, options);
+  Result<std::shared_ptr<Batch>> batch = Batch::Create(model, options);
   if (!batch.ok()) return Throw(env, batch.status());
   std::erase_if(batches_, [](const std::weak_ptr<Batch>& known) { return known.expired(); });
   batches_.push_back(*batch);
-  return BatchWrap::New(env, std::move(batch).value(), model_->spec());
+  return BatchWrap::New(env, std::move(batch).value(), model->spec());
 }
 
 Napi::Value ModelWrap::Stats(const Napi::CallbackInfo& info) {

@@ -8,10 +8,11 @@
 #include "core/batch.h"
 #include "core/model.h"
 #include "napi/addon_api.h"
+#include "napi/guard.h"
 
 namespace gyrfalcon::napi {
 
-class ModelWrap : public Napi::ObjectWrap<ModelWrap> {
+class ModelWrap : public GuardedWrap<ModelWrap> {
  public:
   explicit ModelWrap(const Napi::CallbackInfo& info);
 

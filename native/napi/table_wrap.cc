@@ -3,6 +3,7 @@
 #include <cstring>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "backends/lookup.h"
 #include "backends/row_format.h"
@@ -81,11 +82,13 @@ Napi::Value FromRows(const Napi::CallbackInfo& info) {
                                                       " bytes of rows but received " +
                                                       std::to_string(data->bytes())});
   }
+  std::vector<std::byte> copy;
+  const void* source = encoded ? data->data : StableData(*data, &copy);
   Result<TablePointer> table = MakeTable(*rows, *dim, *storage, [&](std::byte* memory) {
     if (encoded) {
-      std::memcpy(memory, data->data, expected);
+      std::memcpy(memory, source, expected);
     } else {
-      EncodeRows(static_cast<const float*>(data->data), *rows, *dim, *storage, memory);
+      EncodeRows(static_cast<const float*>(source), *rows, *dim, *storage, memory);
     }
   });
   if (!table.ok()) return Throw(env, table.status());
@@ -125,7 +128,7 @@ Status CopyOffsets(const ArrayView& given, size_t indices, std::vector<int64_t>*
 
 }  // namespace
 
-TableWrap::TableWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<TableWrap>(info) {
+TableWrap::TableWrap(const Napi::CallbackInfo& info) : GuardedWrap<TableWrap>(info) {
   if (!info[0].IsExternal()) {
     Throw(info.Env(), InvalidArgument("expected a table to be made by tableFromRows"));
     return;
@@ -134,9 +137,8 @@ TableWrap::TableWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<TableWra
 }
 
 Napi::Function TableWrap::Class(Napi::Env env) {
-  return DefineClass(
-      env, "NativeTable",
-      {InstanceMethod("bag", &TableWrap::Bag), InstanceMethod("close", &TableWrap::Close)});
+  return DefineClass(env, "NativeTable",
+                     {Method<&TableWrap::Bag>("bag"), Method<&TableWrap::Close>("close")});
 }
 
 // Arguments: indices, offsets | undefined, weights | undefined, out, pooling, policy.
@@ -151,8 +153,9 @@ Napi::Value TableWrap::Bag(const Napi::CallbackInfo& info) {
   Result<ArrayView> indices = ReadTypedArray(env, info[0], "indices");
   if (!indices.ok()) return Throw(env, indices.status());
   if (!IsIds(*indices)) {
-    return Throw(
-        env, {ErrorCode::kDtypeMismatch, "expected an Int32Array or BigInt64Array for indices"});
+    return Throw(env, {ErrorCode::kDtypeMismatch,
+                       "expected an Int32Array or BigInt64Array for indices but received " +
+                           Received(info[0])});
   }
   BagGroup group;
   group.table = table_->view();
@@ -221,8 +224,8 @@ Napi::Value TableWrap::Close(const Napi::CallbackInfo& info) {
 
 void RegisterTable(Napi::Env env, Napi::Object exports) {
   EnvState::Get(env)->constructor(ClassId::kTable) = Napi::Persistent(TableWrap::Class(env));
-  exports.Set("tableFromFile", Napi::Function::New(env, &FromFile, "tableFromFile"));
-  exports.Set("tableFromRows", Napi::Function::New(env, &FromRows, "tableFromRows"));
+  exports.Set("tableFromFile", Function<&FromFile>(env, "tableFromFile"));
+  exports.Set("tableFromRows", Function<&FromRows>(env, "tableFromRows"));
 }
 
 }  // namespace gyrfalcon::napi

@@ -8,12 +8,13 @@
 
 #include "bundle/bundle.h"
 #include "napi/addon_api.h"
+#include "napi/guard.h"
 
 namespace gyrfalcon::napi {
 
 void RegisterTable(Napi::Env env, Napi::Object exports);
 
-class TableWrap : public Napi::ObjectWrap<TableWrap> {
+class TableWrap : public GuardedWrap<TableWrap> {
  public:
   explicit TableWrap(const Napi::CallbackInfo& info);
   static Napi::Function Class(Napi::Env env);

@@ -25,7 +25,8 @@ size_t ElementBytes(napi_typedarray_type type) {
 
 Result<ArrayView> ReadTypedArray(Napi::Env env, const Napi::Value& value, const std::string& name) {
   if (!value.IsTypedArray()) {
-    return {ErrorCode::kDtypeMismatch, "expected a typed array for " + name};
+    return {ErrorCode::kDtypeMismatch,
+            "expected a typed array for " + name + " but received " + Received(value)};
   }
   ArrayView view;
   napi_value buffer = nullptr;
@@ -35,6 +36,8 @@ Result<ArrayView> ReadTypedArray(Napi::Env env, const Napi::Value& value, const 
     return {ErrorCode::kDtypeMismatch, "expected a typed array of numbers for " + name};
   }
   view.element_bytes = ElementBytes(view.type);
+  bool plain = false;
+  view.shared = napi_is_arraybuffer(env, buffer, &plain) == napi_ok && !plain;
   bool detached = false;
   if (napi_is_detached_arraybuffer(env, buffer, &detached) == napi_ok && detached) {
     return {ErrorCode::kDetachedBuffer, "expected memory for " + name + " but it was detached"};
@@ -42,11 +45,19 @@ Result<ArrayView> ReadTypedArray(Napi::Env env, const Napi::Value& value, const 
   return view;
 }
 
+const void* StableData(const ArrayView& view, std::vector<std::byte>* copy) {
+  if (!view.shared || view.bytes() == 0) return view.data;
+  const auto* data = static_cast<const std::byte*>(view.data);
+  copy->assign(data, data + view.bytes());
+  return copy->data();
+}
+
 Result<ArrayView> ReadTypedArray(Napi::Env env, const Napi::Value& value, const std::string& name,
                                  napi_typedarray_type type, const char* expected) {
   Result<ArrayView> view = ReadTypedArray(env, value, name);
   if (view.ok() && view->type != type) {
-    return {ErrorCode::kDtypeMismatch, "expected a " + std::string(expected) + " for " + name};
+    return {ErrorCode::kDtypeMismatch, "expected a " + std::string(expected) + " for " + name +
+                                           " but received " + Received(value)};
   }
   return view;
 }

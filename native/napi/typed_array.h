@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "core/dtype.h"
 #include "napi/addon_api.h"
@@ -18,12 +19,17 @@ struct ArrayView {
   size_t elements = 0;
   size_t element_bytes = 0;
   napi_typedarray_type type = napi_uint8_array;
+  bool shared = false;  // over a SharedArrayBuffer: other threads may write while we read
 
   size_t bytes() const { return elements * element_bytes; }
 };
 
 // Any typed array; kDtypeMismatch naming `name` otherwise, kDetachedBuffer for a detached one.
 Result<ArrayView> ReadTypedArray(Napi::Env env, const Napi::Value& value, const std::string& name);
+
+// The view's memory, or a copy of it where it is shared: for code that reads a value twice and
+// relies on both being the same. `copy` must outlive the result.
+const void* StableData(const ArrayView& view, std::vector<std::byte>* copy);
 
 // The same, of one element type.
 Result<ArrayView> ReadTypedArray(Napi::Env env, const Napi::Value& value, const std::string& name,

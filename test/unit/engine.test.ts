@@ -89,6 +89,9 @@ test('graphs, files, libraries and options that are not there or not right', asy
   await expect(Engine.load(Uint8Array.of(1, 2, 3))).rejects.toThrow(code('ONNX_INVALID'));
   await expect(Engine.load(`${path}.missing`)).rejects.toThrow(code('IO_ERROR'));
   await expect(Engine.load(7 as never)).rejects.toThrow(code('INVALID_ARGUMENT'));
+  for (const allowExternalData of [true, false]) {
+    await expect(Engine.load('', { allowExternalData })).rejects.toThrow(code('INVALID_ARGUMENT'));
+  }
   for (const threads of [0, 1025, 1.5]) {
     await expect(Engine.load(path, { threads })).rejects.toThrow(code('INVALID_ARGUMENT'));
   }
