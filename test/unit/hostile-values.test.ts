@@ -296,7 +296,12 @@ async function complaint(call: () => unknown): Promise<string | undefined> {
   return error.message.length < 2000 ? undefined : `a text of ${error.message.length}`;
 }
 
-const positions = Object.entries(calls).flatMap(([name, { still, with: arguments_ }]) =>
+// What copies is the batch; the rest is the same.
+const batchesOnly = process.env['GYRFALCON_EXTERNAL_BUFFERS'] === 'off';
+const chosen = Object.entries(calls).filter(
+  ([name]) => !batchesOnly || /^(Model|Batch)$/.test(name),
+);
+const positions = chosen.flatMap(([name, { still, with: arguments_ }]) =>
   Object.entries(arguments_).map(([position, call]) => ({ name, position, call, still })),
 );
 
