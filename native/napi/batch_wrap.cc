@@ -90,7 +90,7 @@ Napi::Value BatchWrap::New(Napi::Env env, std::shared_ptr<Batch> batch, const Mo
   Napi::Object object = EnvState::Get(env)
                             ->constructor(ClassId::kBatch)
                             .New({Napi::External<std::shared_ptr<Batch>>::New(env, &batch)});
-  if (env.IsExceptionPending()) return env.Undefined();
+  if (object.IsEmpty()) return env.Undefined();
   object.Set("buffer", buffer);
   object.Set("copies", copies);
   object.Set("inputs", Inputs(env, *batch, spec));

@@ -40,7 +40,7 @@ Napi::Value NewEngine(Napi::Env env, std::shared_ptr<Engine> engine) {
   Napi::Object object = EnvState::Get(env)
                             ->constructor(ClassId::kEngine)
                             .New({Napi::External<std::shared_ptr<Engine>>::New(env, &engine)});
-  if (env.IsExceptionPending()) return env.Undefined();
+  if (object.IsEmpty()) return env.Undefined();
   object.Set("name", std::string(engine->name()));
   object.Set("version", std::string(engine->version()));
   object.Set("inputs", Specs(env, engine->inputs()));
@@ -118,8 +118,8 @@ constexpr uint32_t kMaxRank = 64;
 
 Result<Feed> ReadFeed(const Napi::Object& object) {
   Feed feed;
-  feed.binding.name = object.Get("name").ToString().Utf8Value();
-  const std::optional<Dtype> dtype = DtypeFromName(object.Get("dtype").ToString().Utf8Value());
+  feed.binding.name = StringOf(object.Get("name"));
+  const std::optional<Dtype> dtype = DtypeFromName(StringOf(object.Get("dtype")));
   if (!dtype) return InvalidArgument("expected a dtype for " + feed.binding.name);
   feed.binding.dtype = *dtype;
   feed.data = object.Get("data");

@@ -53,6 +53,10 @@ std::string Received(const Napi::Value& value) {
   return value.IsArray() ? "an array" : "an object";
 }
 
+std::string StringOf(const Napi::Value& value) {
+  return value.IsString() ? value.As<Napi::String>().Utf8Value() : std::string();
+}
+
 std::optional<std::string> StringArgument(const Napi::CallbackInfo& info, size_t index,
                                           const char* name) {
   if (!info[index].IsString()) {

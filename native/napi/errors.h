@@ -24,6 +24,10 @@ inline Status InvalidArgument(std::string message) {
 // What `value` is, for "but received ...": never its contents.
 std::string Received(const Napi::Value& value);
 
+// The text of a string; empty for anything else. In an environment that is going away reading a
+// property gives an empty Value, on which every conversion of node-addon-api ends the process.
+std::string StringOf(const Napi::Value& value);
+
 // Arguments by position; wrong kinds give nullopt and leave a pending GyrfalconError.
 std::optional<std::string> StringArgument(const Napi::CallbackInfo& info, size_t index,
                                           const char* name);

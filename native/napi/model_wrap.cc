@@ -129,6 +129,12 @@ Napi::Object Describe(Napi::Env env, const Model& model) {
   return info;
 }
 
+// Of the options that lib/model.ts checked.
+bool Flag(const Napi::Object& options, const char* name) {
+  const Napi::Value value = options.Get(name);
+  return value.IsBoolean() && value.As<Napi::Boolean>().Value();
+}
+
 // Sizes by name, in the order of `specs`; 0 where none is given.
 template <typename Spec>
 std::vector<int64_t> Sizes(const Napi::Value& given, const std::vector<Spec>& specs) {
@@ -168,13 +174,13 @@ Napi::Value ModelWrap::Load(const Napi::CallbackInfo& info) {
   const auto options = info[1].As<Napi::Object>();
   LoadRequest request;
   request.directory = std::move(*directory);
-  request.tables.residency =
-      options.Get("map").ToBoolean() ? TableResidency::kMap : TableResidency::kCopy;
-  request.tables.verify_checksum = options.Get("verify").ToBoolean();
-  request.policy = options.Get("outOfRange").ToString().Utf8Value() == "zero" ? OutOfRange::kZero
-                                                                              : OutOfRange::kError;
-  request.engine.threads = options.Get("threads").ToNumber().Int32Value();
-  request.ort_library = options.Get("ortLibrary").ToString().Utf8Value();
+  request.tables.residency = Flag(options, "map") ? TableResidency::kMap : TableResidency::kCopy;
+  request.tables.verify_checksum = Flag(options, "verify");
+  request.policy =
+      StringOf(options.Get("outOfRange")) == "zero" ? OutOfRange::kZero : OutOfRange::kError;
+  const Napi::Value threads = options.Get("threads");
+  if (threads.IsNumber()) request.engine.threads = threads.As<Napi::Number>().Int32Value();
+  request.ort_library = StringOf(options.Get("ortLibrary"));
   if (env.IsExceptionPending()) return env.Undefined();
   return RunTask<std::shared_ptr<const Model>>(
       env, [request = std::move(request)] { return LoadModel(request); },
@@ -183,7 +189,7 @@ Napi::Value ModelWrap::Load(const Napi::CallbackInfo& info) {
             EnvState::Get(e)
                 ->constructor(ClassId::kModel)
                 .New({Napi::External<std::shared_ptr<const Model>>::New(e, &model)});
-        if (e.IsExceptionPending()) return e.Undefined();
+        if (object.IsEmpty()) return e.Undefined();
         object.Set("info", Describe(e, *model));
         return object;
       });

@@ -21,7 +21,7 @@ Napi::Value NewTable(Napi::Env env, TablePointer table) {
   Napi::Object object = EnvState::Get(env)
                             ->constructor(ClassId::kTable)
                             .New({Napi::External<TablePointer>::New(env, &table)});
-  if (env.IsExceptionPending()) return env.Undefined();
+  if (object.IsEmpty()) return env.Undefined();
   const TableView view = table->view();
   object.Set("rows", static_cast<double>(view.rows));
   object.Set("dim", static_cast<double>(view.dim));
