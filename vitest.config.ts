@@ -23,7 +23,7 @@ export default defineConfig({
           name: 'copied',
           include: [
             'test/copied/*.test.ts',
-            'test/unit/{async-batches,batch-memory,hostile-values,model-requests}.test.ts',
+            'test/unit/{async-batches,batch-memory,hostile-sequences,hostile-values,model-requests}.test.ts',
           ],
           env: { GYRFALCON_EXTERNAL_BUFFERS: 'off' },
         },
