@@ -1,0 +1,71 @@
+/** `npm run bench:peers`: ourselves and others on the same work, in turns. */
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Context } from './context.js';
+import { currentLoad, describeEnvironment } from './environment.js';
+import { judge } from './goals.js';
+import { renderHtml } from './html.js';
+import { measureMemory } from './memory-limits.js';
+import { type Options, parseOptions, USAGE } from './options.js';
+import type { Result } from './result.js';
+import { runBags } from './run-bags.js';
+import { runWorkload } from './run-models.js';
+import { renderResult } from './text.js';
+import { WORKLOADS } from './workloads.js';
+
+async function measure(options: Options, folder: string): Promise<Result> {
+  const environment = describeEnvironment();
+  const memory = measureMemory(options.threads, folder);
+  const context = new Context(options, folder);
+  for (const name of options.workloads) {
+    const workload = WORKLOADS.find((one) => one.name === name);
+    if (workload === undefined) await runBags(context);
+    else await runWorkload(context, workload);
+  }
+  environment.load.push(currentLoad());
+  const { cells, skipped, sides, caps } = context;
+  return {
+    format: 'gyrfalcon-peers-1',
+    command: process.argv.slice(2),
+    seed: options.seed,
+    rounds: options.rounds,
+    ms: options.ms,
+    environment,
+    memory,
+    caps,
+    sides,
+    cells,
+    skipped,
+  };
+}
+
+async function main(): Promise<number> {
+  let options: Options | 'help';
+  try {
+    options = parseOptions(process.argv.slice(2));
+  } catch (error) {
+    process.stderr.write(`${(error as Error).message}\n\n${USAGE}\n`);
+    return 2;
+  }
+  if (options === 'help') {
+    process.stdout.write(`${USAGE}\n`);
+    return 0;
+  }
+  const folder = options.keep ?? (await mkdtemp(join(tmpdir(), 'gyrfalcon-peers-')));
+  await mkdir(folder, { recursive: true });
+  try {
+    const result = await measure(options, folder);
+    await mkdir(options.out, { recursive: true });
+    await writeFile(join(options.out, 'report.json'), `${JSON.stringify(result, null, 1)}\n`);
+    await writeFile(join(options.out, 'report.html'), renderHtml(result));
+    process.stdout.write(options.json ? `${JSON.stringify(result)}\n` : renderResult(result));
+    process.stderr.write(`${join(options.out, 'report.html')}\n`);
+    const missed = judge(result).some(({ met }) => met === false);
+    return options.assert && missed ? 1 : 0;
+  } finally {
+    if (options.keep === undefined) await rm(folder, { recursive: true, force: true });
+  }
+}
+
+process.exitCode = await main();

@@ -1,0 +1,37 @@
+/** Measures what memory can do, with a small C++ program that is compiled on the spot. */
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export interface MemoryLimits {
+  readonly threads: number;
+  readonly bytes: number;
+  /** Bytes a second of random 64-byte lines. */
+  readonly randomLine: number;
+  /** Bytes a second. */
+  readonly sequential: number;
+}
+
+const source = fileURLToPath(new URL('../../../../bench/peers/memory_limits.cc', import.meta.url));
+const MEBIBYTES = 1024;
+
+/** @returns why not, where there is no compiler */
+export function measureMemory(
+  threads: readonly number[],
+  directory: string,
+): MemoryLimits[] | string {
+  const program = join(directory, 'memory-limits');
+  const compiler = process.env['CXX'] ?? 'c++';
+  const args = ['-O3', '-std=c++20', '-pthread', source, '-o', program];
+  const built = spawnSync(compiler, args, { encoding: 'utf8' });
+  if (built.status !== 0) {
+    return `expected a C++ compiler but ${compiler} gave ${built.error?.message ?? built.stderr.trim()}`;
+  }
+  const found: MemoryLimits[] = [];
+  for (const count of threads) {
+    const run = spawnSync(program, [String(count), String(MEBIBYTES)], { encoding: 'utf8' });
+    if (run.status !== 0) return `expected figures but the program ended with ${run.status}`;
+    found.push(JSON.parse(run.stdout) as MemoryLimits);
+  }
+  return found;
+}

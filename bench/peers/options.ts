@@ -1,0 +1,144 @@
+/** The command line of `npm run bench:peers`. */
+import { parseArgs } from 'node:util';
+import type { Access } from './requests.js';
+import { PEERS } from './sides.js';
+import { WORKLOADS } from './workloads.js';
+
+/** How we run: the precision of the network and the storage of the tables. */
+export interface Variant {
+  readonly name: string;
+  readonly precision: string;
+  /** Undefined: as in the model, f32. */
+  readonly tables: string | undefined;
+}
+
+export interface Options {
+  readonly workloads: readonly string[];
+  readonly access: readonly Access[];
+  readonly batch: readonly number[];
+  readonly threads: readonly number[];
+  readonly peers: readonly string[];
+  readonly variants: readonly Variant[];
+  readonly rounds: number;
+  readonly ms: number;
+  readonly capBytes: number;
+  readonly seed: number;
+  readonly engine: string | undefined;
+  readonly python: string;
+  readonly json: boolean;
+  readonly assert: boolean;
+  readonly scaling: boolean;
+  readonly out: string;
+  readonly keep: string | undefined;
+}
+
+export const USAGE = `npm run bench:peers -- [options]
+
+  --workload LIST   ${[...WORKLOADS.map(({ name }) => name), 'bags'].join(', ')}
+  --access LIST     uniform, zipf (exponent 1.05), zipf:EXPONENT
+  --batch LIST      rows of a call, for models
+  --threads LIST
+  --peer LIST       ${PEERS.map(({ name }) => name).join(', ')}
+  --variant LIST    ours: PRECISION or PRECISION+TABLES, such as f32, bf16, f32+int8
+  --engine NAME     ours: which engine runs the dense network
+  --rounds N        at least 7
+  --ms N            of each side in each round
+  --cap-gb N        memory for the f32 tables of the two sides that are measured together
+  --seed N          of weights and requests
+  --python PATH     else GYRFALCON_BENCH_PYTHON, else python3
+  --no-scaling      do not compare ourselves with ourselves on fewer threads
+  --out DIR         for report.html and report.json; build/bench/report by default
+  --keep DIR        keep generated models there and use those that are there
+  --json            print the whole result instead of the tables
+  --assert          exit with 1 if a goal that was measured is not met`;
+
+const list = (text: string): string[] => text.split(',').map((part) => part.trim());
+
+/** @throws Error for what is not understood */
+export function parseOptions(args: readonly string[]): Options | 'help' {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      workload: { type: 'string', default: 'kaggle,terabyte64,dcnv2,rm1,rm2,rm3,lookup26,bags' },
+      access: { type: 'string', default: 'uniform,zipf' },
+      batch: { type: 'string', default: '1,16,128,512' },
+      threads: { type: 'string', default: '1,2' },
+      peer: { type: 'string', default: PEERS.map(({ name }) => name).join(',') },
+      variant: { type: 'string', default: 'f32,bf16,f32+int8' },
+      engine: { type: 'string' },
+      rounds: { type: 'string', default: '9' },
+      ms: { type: 'string', default: '200' },
+      'cap-gb': { type: 'string', default: '4.5' },
+      seed: { type: 'string', default: '1' },
+      python: { type: 'string' },
+      'no-scaling': { type: 'boolean', default: false },
+      out: { type: 'string', default: 'build/bench/report' },
+      keep: { type: 'string' },
+      json: { type: 'boolean', default: false },
+      assert: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) return 'help';
+  const known = [...WORKLOADS.map(({ name }) => name), 'bags'];
+  return {
+    workloads: oneOf(list(values.workload), known, 'workload'),
+    access: list(values.access).map(parseAccess),
+    batch: list(values.batch).map((text) => number(text, 'batch', 1, 65_536)),
+    threads: list(values.threads).map((text) => number(text, 'threads', 1, 1024)),
+    peers: oneOf(
+      list(values.peer),
+      PEERS.map(({ name }) => name),
+      'peer',
+    ),
+    variants: list(values.variant).map(parseVariant),
+    rounds: number(values.rounds, 'rounds', 7, 1001),
+    ms: number(values.ms, 'ms', 1, 60_000),
+    capBytes: number(values['cap-gb'], 'cap-gb', 0.001, 4096, false) * 1e9,
+    seed: number(values.seed, 'seed', 0, 2 ** 31 - 1),
+    engine: values.engine,
+    python: values.python ?? process.env['GYRFALCON_BENCH_PYTHON'] ?? 'python3',
+    json: values.json,
+    assert: values.assert,
+    scaling: !values['no-scaling'],
+    out: values.out,
+    keep: values.keep,
+  };
+}
+
+function parseAccess(text: string): Access {
+  if (text === 'uniform') return { kind: 'uniform' };
+  if (text === 'zipf') return { kind: 'zipf', exponent: 1.05 };
+  const [, digits] = /^zipf:(.+)$/.exec(text) ?? [];
+  if (digits === undefined)
+    throw new Error(`expected uniform or zipf for access but received ${text}`);
+  return { kind: 'zipf', exponent: number(digits, 'the exponent', 0.01, 10, false) };
+}
+
+function parseVariant(text: string): Variant {
+  const [precision, tables, ...rest] = text.split('+');
+  if (!precision || tables === '' || rest.length > 0) {
+    throw new Error(`expected PRECISION or PRECISION+TABLES for variant but received ${text}`);
+  }
+  return { name: text, precision, tables };
+}
+
+function oneOf(names: string[], known: readonly string[], option: string): string[] {
+  for (const name of names) {
+    if (!known.includes(name)) {
+      throw new Error(`expected ${known.join(', ')} for ${option} but received ${name}`);
+    }
+  }
+  return names;
+}
+
+function number(text: string, option: string, least: number, most: number, whole = true): number {
+  const value = text.trim() === '' ? Number.NaN : Number(text);
+  if (value >= least && value <= most && (!whole || Number.isInteger(value))) return value;
+  throw new Error(
+    `expected ${least} to ${most} for ${option} but received ${JSON.stringify(text)}`,
+  );
+}
+
+export const accessName = (access: Access): string =>
+  access.kind === 'uniform' ? 'uniform' : `zipf:${access.exponent}`;
