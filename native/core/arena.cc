@@ -3,6 +3,7 @@
 #include <cstring>
 #include <new>
 #include <string>
+#include <utility>
 
 #include "core/limits.h"
 
@@ -16,12 +17,13 @@ Result<std::shared_ptr<Arena>> Arena::Create(size_t bytes) {
   }
   const size_t rounded = (bytes + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment;
   const size_t size = rounded == 0 ? kArenaAlignment : rounded;
-  auto* memory = static_cast<std::byte*>(std::aligned_alloc(kArenaAlignment, size));
+  // Owned from here on: making the Arena allocates, too.
+  Memory memory(static_cast<std::byte*>(std::aligned_alloc(kArenaAlignment, size)));
   if (memory == nullptr) {
     return {ErrorCode::kOutOfMemory, "could not allocate " + std::to_string(size) + " bytes"};
   }
-  std::memset(memory, 0, size);  // also touches every page before the first request does
-  return std::shared_ptr<Arena>(new Arena(memory, size));
+  std::memset(memory.get(), 0, size);  // also touches every page before the first request does
+  return std::shared_ptr<Arena>(new Arena(std::move(memory), size));
 }
 
 Result<size_t> ArenaLayout::Add(size_t count, size_t element_bytes) {

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdlib>
 #include <memory>
+#include <utility>
 
 #include "core/status.h"
 
@@ -26,9 +27,11 @@ class Arena {
     void operator()(std::byte* memory) const { std::free(memory); }
   };
 
-  Arena(std::byte* memory, size_t size) : memory_(memory), size_(size) {}
+  using Memory = std::unique_ptr<std::byte, Free>;
 
-  std::unique_ptr<std::byte, Free> memory_;
+  Arena(Memory memory, size_t size) : memory_(std::move(memory)), size_(size) {}
+
+  Memory memory_;
   size_t size_;
 };
 
