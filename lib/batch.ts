@@ -7,21 +7,41 @@ import { TYPED_ARRAYS, type TypedArray } from './typed-arrays.js';
 export type { TypedArray } from './typed-arrays.js';
 
 /** Ids of all rows back to back; row r owns indices [offsets[r], offsets[r + 1]). */
-export interface RaggedInput {
-  readonly indices: Int32Array | BigInt64Array;
+export interface RaggedInput<
+  Ids extends Int32Array | BigInt64Array = Int32Array | BigInt64Array,
+  Weights extends Float32Array | undefined = Float32Array | undefined,
+> {
+  readonly indices: Ids;
   /** [capacity + 1]; offsets[0] is 0. */
   readonly offsets: Int32Array;
-  /** One weight for each index. */
-  readonly weights?: Float32Array;
+  /** One weight for each index, where the model has weights. */
+  readonly weights: Weights;
 }
 
-/** By input name: a TypedArray or a RaggedInput, which only the loaded model knows. */
-// biome-ignore lint/suspicious/noExplicitAny: a union would force a cast on every fill
-export type BatchInputs = Readonly<Record<string, any>>;
+/** What every typed array can do, where only the loaded model knows which one it is. */
+export interface AnyArray extends Iterable<number | bigint> {
+  readonly length: number;
+  readonly buffer: ArrayBufferLike;
+  readonly byteLength: number;
+  readonly byteOffset: number;
+  [index: number]: number | bigint;
+  set(values: ArrayLike<number> | ArrayLike<bigint>, offset?: number): void;
+  fill(value: number | bigint, start?: number, end?: number): unknown;
+  subarray(begin?: number, end?: number): AnyArray;
+}
 
-/** By output name: a TypedArray with exactly the outputs of the batch's rows, row-major. */
-// biome-ignore lint/suspicious/noExplicitAny: as above
-export type Scores = Readonly<Record<string, any>>;
+/** A tensor, or the parts of a ragged input: only the loaded model knows which. */
+export interface AnyInput extends AnyArray {
+  readonly indices: AnyArray;
+  readonly offsets: Int32Array;
+  readonly weights: Float32Array;
+}
+
+/** By input name. `loadModel<{ user: Int32Array; genres: RaggedInput<Int32Array> }>` says more. */
+export type BatchInputs = Readonly<Record<string, AnyInput>>;
+
+/** By output name, with exactly the outputs of the batch's rows, row-major. */
+export type Scores = Readonly<Record<string, TypedArray>>;
 
 /** What only this file has: nobody else makes batches. */
 const OWN = Symbol('batch');
@@ -37,14 +57,14 @@ function view(buffer: ArrayBuffer, field: NativeField, elements = field.elements
  * While an asynchronous score is under way the batch is in flight: scoring it again is
  * BATCH_IN_FLIGHT, and what is written to its inputs meanwhile may give wrong scores.
  */
-export class Batch {
+export class Batch<Inputs extends object = BatchInputs> {
   /** Rows that the batch has room for. */
   readonly capacity: number;
   /**
    * By the names of the ONNX model: a typed array [capacity, …] for each tensor input, and
    * { indices, offsets, weights? } for each ragged one.
    */
-  readonly inputs: BatchInputs;
+  readonly inputs: Inputs;
 
   readonly #native: NativeBatch;
   readonly #buffer: ArrayBuffer;
@@ -54,7 +74,7 @@ export class Batch {
   #rows: number;
   #busy = false;
   /** Output views by number of rows, made when first needed. */
-  readonly #scores = new Map<number, Scores>();
+  readonly #scores = new Map<number, object>();
 
   private constructor(key: typeof OWN, native: NativeBatch, capacity: number, fixed: boolean) {
     if (key !== OWN) throw invalid('createBatch to make a batch', key);
@@ -78,12 +98,12 @@ export class Batch {
           : { indices: data, offsets, weights: view(this.#buffer, input.weights) },
       );
     }
-    this.inputs = Object.freeze(inputs);
+    this.inputs = Object.freeze(inputs) as Inputs;
   }
 
   /** @internal */
-  static make(native: NativeBatch, capacity: number, fixed: boolean): Batch {
-    return new Batch(OWN, native, capacity, fixed);
+  static make<I extends object>(native: NativeBatch, capacity: number, fixed: boolean): Batch<I> {
+    return new Batch<I>(OWN, native, capacity, fixed);
   }
 
   /** Rows that the next score covers, 0 to `capacity`; `capacity` at first. */
@@ -110,7 +130,7 @@ export class Batch {
   }
 
   /** @internal */
-  static scoreSync(batch: Batch): Scores {
+  static scoreSync(batch: Batch<object>): object {
     batch.#ready();
     const rows = batch.#rows;
     if (batch.#copies) batch.#copyIn(rows);
@@ -120,7 +140,7 @@ export class Batch {
   }
 
   /** @internal */
-  static async score(batch: Batch, signal: AbortSignal | undefined): Promise<Scores> {
+  static async score(batch: Batch<object>, signal: AbortSignal | undefined): Promise<object> {
     // Before anything is submitted: what throws later would leave the batch in flight.
     if (signal !== undefined) {
       rejectAborted(signal);
@@ -149,7 +169,7 @@ export class Batch {
   }
 
   /** @internal Whether `value` is a Batch, whatever realm its prototype is from. */
-  static is(value: unknown): value is Batch {
+  static is(value: unknown): value is Batch<object> {
     return typeof value === 'object' && value !== null && #native in value;
   }
 
@@ -176,7 +196,7 @@ export class Batch {
     this.#native.copyIn(this.#buffer, rows, this.#fixed ? this.capacity : rows);
   }
 
-  #outputs(rows: number): Scores {
+  #outputs(rows: number): object {
     const known = this.#scores.get(rows);
     if (known !== undefined) return known;
     const scores: Record<string, unknown> = Object.create(null);

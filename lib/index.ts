@@ -1,4 +1,4 @@
-export type { BatchInputs, RaggedInput, Scores } from './batch.js';
+export type { AnyArray, AnyInput, BatchInputs, RaggedInput, Scores } from './batch.js';
 export { Batch } from './batch.js';
 export type { Capabilities } from './capabilities.js';
 export { capabilities } from './capabilities.js';

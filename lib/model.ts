@@ -1,4 +1,4 @@
-import { Batch, type Scores } from './batch.js';
+import { Batch, type BatchInputs, type Scores } from './batch.js';
 import { type ErrorCode, GyrfalconError } from './errors.js';
 import { type NativeModel, type NativeModelInfo, native } from './native.js';
 import {
@@ -25,12 +25,16 @@ export type ModelInfo = NativeModelInfo;
 export type ModelStats = ReturnType<NativeModel['stats']>;
 
 /**
- * Loads a bundle. Long work happens off the JS thread.
+ * Loads a bundle. Long work happens off the JS thread. The types of inputs and outputs, which only
+ * the bundle knows, may be given: `loadModel<{ user: Int32Array }, { score: Float32Array }>(dir)`.
  * @throws BUNDLE_NOT_FOUND, BUNDLE_INVALID, BUNDLE_VERSION, CHECKSUM_MISMATCH, PATH_ESCAPE,
  * LIMIT_EXCEEDED: the bundle
  * @throws ENGINE_UNAVAILABLE, ENGINE_FAILED, DEVICE_UNAVAILABLE, OUT_OF_MEMORY, INVALID_ARGUMENT
  */
-export async function loadModel(directory: string, options: LoadOptions = {}): Promise<Model> {
+export async function loadModel<
+  Inputs extends object = BatchInputs,
+  Outputs extends object = Scores,
+>(directory: string, options: LoadOptions = {}): Promise<Model<Inputs, Outputs>> {
   const bundle = path(directory, 'the bundle');
   const given = record(options, 'options') ?? {};
   available(given.device ?? 'auto', ['auto', 'cpu'], 'device', 'DEVICE_UNAVAILABLE');
@@ -56,11 +60,13 @@ function available(value: unknown, has: readonly string[], name: string, code: E
 }
 
 /** A loaded model. Everything about it is immutable; any number of batches may be scored at once. */
-export class Model implements AsyncDisposable {
+export class Model<Inputs extends object = BatchInputs, Outputs extends object = Scores>
+  implements AsyncDisposable
+{
   readonly info: ModelInfo;
 
   readonly #native: NativeModel;
-  readonly #batches = new WeakSet<Batch>();
+  readonly #batches = new WeakSet<Batch<object>>();
   readonly #pending = new Set<Promise<unknown>>();
   #closing: Promise<void> | undefined;
 
@@ -75,7 +81,7 @@ export class Model implements AsyncDisposable {
    * Makes a batch with room for `capacity` rows.
    * @throws INVALID_ARGUMENT, LIMIT_EXCEEDED, OUT_OF_MEMORY, MODEL_CLOSED
    */
-  createBatch(capacity: number, options: BatchOptions = {}): Batch {
+  createBatch(capacity: number, options: BatchOptions = {}): Batch<Inputs> {
     const rows = integer(capacity, 1, 2 ** 24, 'capacity');
     const given = record(options, 'options') ?? {};
     const symbols = sizes(Object.keys(this.info.symbols), given.symbols, 'symbols');
@@ -89,7 +95,7 @@ export class Model implements AsyncDisposable {
     this.#open();
     const handle = this.#native.createBatch(rows, symbols, indices);
     // A model that was exported with a fixed number of rows has room for exactly those.
-    const batch = Batch.make(handle, this.info.batch ?? rows, this.info.batch !== null);
+    const batch = Batch.make<Inputs>(handle, this.info.batch ?? rows, this.info.batch !== null);
     this.#batches.add(batch);
     return batch;
   }
@@ -100,22 +106,22 @@ export class Model implements AsyncDisposable {
    * @throws INDEX_OUT_OF_RANGE, INVALID_OFFSETS: the request
    * @throws BATCH_IN_FLIGHT, BATCH_MISMATCH, DETACHED_BUFFER, MODEL_CLOSED, ENGINE_FAILED
    */
-  scoreSync(batch: Batch): Scores {
+  scoreSync(batch: Batch<Inputs>): Outputs {
     this.#owns(batch);
-    return Batch.scoreSync(batch);
+    return Batch.scoreSync(batch) as Outputs;
   }
 
   /**
    * Scores on a worker thread of gyrfalcon's own. Batches of one model run in parallel.
    * @throws (rejects) as scoreSync, and ABORTED
    */
-  async score(batch: Batch, options: ScoreOptions = {}): Promise<Scores> {
+  async score(batch: Batch<Inputs>, options: ScoreOptions = {}): Promise<Outputs> {
     const signal = record(options, 'options')?.signal;
     this.#owns(batch);
     const scoring = Batch.score(batch, signal);
     this.#pending.add(scoring);
     try {
-      return await scoring;
+      return (await scoring) as Outputs;
     } finally {
       this.#pending.delete(scoring);
     }
@@ -146,7 +152,7 @@ export class Model implements AsyncDisposable {
     }
   }
 
-  #owns(batch: Batch): void {
+  #owns(batch: Batch<Inputs>): void {
     this.#open();
     if (this.#batches.has(batch)) return;
     if (!Batch.is(batch)) throw invalid('a batch made by createBatch', batch);

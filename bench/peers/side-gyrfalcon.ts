@@ -3,6 +3,12 @@ import { capabilities, EmbeddingTable, type LoadOptions, loadModel } from '#lib/
 import { OUTPUT } from './graph.js';
 import { type LoadCommand, type SideModel, type SideRing, serve } from './side-loop.js';
 
+interface Inputs {
+  sparse: Int32Array;
+  dense: Float32Array;
+}
+type Outputs = Readonly<Record<typeof OUTPUT, Float32Array<ArrayBuffer>>>;
+
 await serve((command) => (command.kind === 'bag' ? loadBag(command) : loadBundle(command)));
 
 async function loadBundle(command: LoadCommand): Promise<SideModel> {
@@ -14,7 +20,7 @@ async function loadBundle(command: LoadCommand): Promise<SideModel> {
     ...(engine === undefined ? {} : { engine }),
     ...(precision === undefined ? {} : { precision }),
   };
-  const model = await loadModel(command.bundle ?? '', chosen as LoadOptions);
+  const model = await loadModel<Inputs, Outputs>(command.bundle ?? '', chosen as LoadOptions);
   const info = model.info as typeof model.info & { precision?: string };
   // A build that does not know the option would be measured in f32 under another name.
   if (precision !== undefined && precision !== 'f32' && info.precision !== precision) {
@@ -44,10 +50,10 @@ async function loadBundle(command: LoadCommand): Promise<SideModel> {
     },
     prepare: (ring, index) => {
       const ids = ring.batch * ring.idWidth;
-      batch.inputs['sparse'].set(ring.ids.subarray(index * ids, (index + 1) * ids));
+      batch.inputs.sparse.set(ring.ids.subarray(index * ids, (index + 1) * ids));
       if (!hasDense) return;
       const dense = ring.batch * ring.denseWidth;
-      batch.inputs['dense'].set(ring.dense.subarray(index * dense, (index + 1) * dense));
+      batch.inputs.dense.set(ring.dense.subarray(index * dense, (index + 1) * dense));
     },
     run: () => {
       output = model.scoreSync(batch)[OUTPUT];

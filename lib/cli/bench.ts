@@ -158,6 +158,7 @@ function prepare(manifest: Manifest, sample: Sample): PreparedInput[] {
 function put(batch: Batch, request: readonly PreparedInput[]): void {
   for (const { name, data, offsets, weights } of request) {
     const target = batch.inputs[name];
+    if (target === undefined) continue;
     if (offsets === undefined) {
       target.set(data);
       continue;

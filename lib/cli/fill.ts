@@ -15,9 +15,13 @@ export function countIndices(rows: readonly Row[]): Record<string, number> {
   return counts;
 }
 
+// Which inputs there are is known at run time only.
+// biome-ignore lint/suspicious/noExplicitAny: as above
+export type FillableBatch = Pick<Batch<Readonly<Record<string, any>>>, 'inputs' | 'rows'>;
+
 /** Precondition: the batch has room, and its free sizes are the rows'. */
 export function fillBatch(
-  batch: Pick<Batch, 'inputs' | 'rows'>,
+  batch: FillableBatch,
   inputs: readonly RowInput[],
   rows: readonly Row[],
 ): void {

@@ -3,7 +3,7 @@ import { createWriteStream } from 'node:fs';
 import type { Writable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 
-import type { Batch } from '../batch.js';
+import type { Batch, TypedArray } from '../batch.js';
 import { GyrfalconError } from '../errors.js';
 import { countIndices, fillBatch, type OutputValue, outputRows } from './fill.js';
 import { type Io, write } from './io.js';
@@ -55,7 +55,7 @@ export async function score(bundle: string, flags: ScoreFlags, io: Io): Promise<
       });
       const columns = outputs.map((output): [string, OutputValue[]] => [
         output.name,
-        outputRows(output, scores[output.name], rows.length),
+        outputRows(output, scores[output.name] as TypedArray, rows.length),
       ]);
       await printer.print(columns, rows.length);
       total += rows.length;
@@ -100,7 +100,7 @@ function withLines(error: unknown, rows: readonly Row[]): unknown {
 }
 
 /** Keeps one batch and makes another only when free sizes change or ids do not fit. */
-export class Batches<B extends Pick<Batch, 'inputs'>> {
+export class Batches<B extends Pick<Batch<object>, 'inputs'>> {
   #batch: B | undefined;
   #key = '';
   #room: Record<string, number> = {};

@@ -3,14 +3,21 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { importModel, loadModel, type Model } from '../../lib/index.js';
-import { code, type ExampleBundle, exampleBundle } from '../unit/example-bundle.js';
+import {
+  code,
+  type ExampleBundle,
+  type ExampleModel,
+  exampleBundle,
+  loadExample,
+  type Untyped,
+} from '../unit/example-bundle.js';
 
 let example: ExampleBundle;
-let model: Model;
+let model: ExampleModel;
 
 beforeAll(async () => {
   example = await exampleBundle();
-  model = await loadModel(example.bundle);
+  model = await loadExample(example.bundle);
 });
 
 afterAll(async () => {
@@ -18,11 +25,11 @@ afterAll(async () => {
   example.remove();
 });
 
-async function imported(name: string): Promise<Model> {
+async function imported(name: string): Promise<Model<Untyped, Untyped>> {
   const file = fileURLToPath(new URL(`../models/${name}.onnx`, import.meta.url));
   const bundle = join(example.directory, name);
   await importModel(file, bundle, { verify: 8 });
-  return await loadModel(bundle);
+  return await loadModel<Untyped, Untyped>(bundle);
 }
 
 test('the buffer is of V8, so that a transfer moves it', () => {

@@ -1,15 +1,22 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type Batch, loadModel, type Model } from '../../lib/index.js';
-import { code, type ExampleBundle, exampleBundle } from './example-bundle.js';
+
+import {
+  code,
+  type ExampleBatch,
+  type ExampleBundle,
+  type ExampleModel,
+  exampleBundle,
+  loadExample,
+} from './example-bundle.js';
 
 let example: ExampleBundle;
 let bundle: string;
-let model: Model;
+let model: ExampleModel;
 
 beforeAll(async () => {
   example = await exampleBundle();
   bundle = example.bundle;
-  model = await loadModel(bundle);
+  model = await loadExample(bundle);
 });
 
 afterAll(async () => {
@@ -17,7 +24,7 @@ afterAll(async () => {
   example.remove();
 });
 
-function filled(seed: number, rows = 64): Batch {
+function filled(seed: number, rows = 64): ExampleBatch {
   const batch = model.createBatch(rows);
   for (let i = 0; i < rows; i++) {
     batch.inputs.user[i] = (seed * 31 + i * 7) % 611;
@@ -108,7 +115,7 @@ test('ids that change while they are scored never do worse than a wrong score', 
 });
 
 test('close waits for what is in flight and refuses the rest', async () => {
-  const closing = await loadModel(bundle);
+  const closing = await loadExample(bundle);
   const batch = closing.createBatch(512);
   const scoring = closing.score(batch);
   const closed = closing.close();
@@ -121,7 +128,7 @@ test('close waits for what is in flight and refuses the rest', async () => {
   expect(batch.inputs.user).toHaveLength(512); // the views outlive the model
   await expect(
     (async () => {
-      await using scoped = await loadModel(bundle);
+      await using scoped = await loadExample(bundle);
       return scoped;
     })().then((gone) => gone.createBatch(1)),
   ).rejects.toEqual(code('MODEL_CLOSED'));

@@ -1,18 +1,25 @@
 import { setFlagsFromString } from 'node:v8';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type Batch, loadModel, type Model } from '../../lib/index.js';
-import { code, type ExampleBundle, exampleBundle } from './example-bundle.js';
+
+import {
+  code,
+  type ExampleBatch,
+  type ExampleBundle,
+  type ExampleModel,
+  exampleBundle,
+  loadExample,
+} from './example-bundle.js';
 
 setFlagsFromString('--allow-natives-syntax');
 // The engine's own way, for buffers that no function of JavaScript detaches.
 const detach: (buffer: ArrayBuffer) => void = new Function('b', '%ArrayBufferDetach(b)') as never;
 
 let example: ExampleBundle;
-let model: Model;
+let model: ExampleModel;
 
 beforeAll(async () => {
   example = await exampleBundle();
-  model = await loadModel(example.bundle);
+  model = await loadExample(example.bundle);
 });
 
 afterAll(async () => {
@@ -20,15 +27,15 @@ afterAll(async () => {
   example.remove();
 });
 
-const bufferOf = (batch: Batch): ArrayBuffer => batch.inputs.user.buffer;
+const bufferOf = (batch: ExampleBatch): ArrayBuffer => batch.inputs.user.buffer;
 
-async function expectDetached(batch: Batch): Promise<void> {
+async function expectDetached(batch: ExampleBatch): Promise<void> {
   expect(() => model.scoreSync(batch)).toThrow(code('DETACHED_BUFFER'));
   await expect(model.score(batch)).rejects.toEqual(code('DETACHED_BUFFER'));
   expect(batch.inFlight).toBe(false);
 }
 
-async function expectUsable(batch: Batch): Promise<void> {
+async function expectUsable(batch: ExampleBatch): Promise<void> {
   expect(model.scoreSync(batch).score).toHaveLength(batch.rows);
   expect((await model.score(batch)).score).toHaveLength(batch.rows);
 }

@@ -4,9 +4,28 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
-import { importModel } from '../../lib/index.js';
+import { type Batch, importModel, loadModel, type Model } from '../../lib/index.js';
 
 const source = fileURLToPath(new URL('../../examples/movielens/model.onnx', import.meta.url));
+
+export interface ExampleInputs {
+  dense: Float32Array;
+  user: Int32Array<ArrayBuffer>;
+  item: Int32Array;
+  year: Int32Array;
+  genres: Int32Array;
+  history: Int32Array;
+}
+export interface ExampleOutputs {
+  score: Float32Array;
+}
+export type ExampleModel = Model<ExampleInputs, ExampleOutputs>;
+export type ExampleBatch = Batch<ExampleInputs>;
+export const loadExample = loadModel<ExampleInputs, ExampleOutputs>;
+
+/** Of models whose inputs a test finds by what the model says of them. */
+// biome-ignore lint/suspicious/noExplicitAny: known at run time
+export type Untyped = Readonly<Record<string, any>>;
 
 export interface ExampleBundle {
   directory: string;

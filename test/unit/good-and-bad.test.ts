@@ -1,17 +1,24 @@
 /** Requests that fail or are aborted, among requests that do not notice. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type Batch, loadModel, type Model } from '../../lib/index.js';
+
 import { times } from '../scale.js';
-import { code, type ExampleBundle, exampleBundle } from './example-bundle.js';
+import {
+  code,
+  type ExampleBatch,
+  type ExampleBundle,
+  type ExampleModel,
+  exampleBundle,
+  loadExample,
+} from './example-bundle.js';
 
 const LONG = 3_600_000;
 const LANES = 8;
 let example: ExampleBundle;
-let model: Model;
+let model: ExampleModel;
 
 beforeAll(async () => {
   example = await exampleBundle();
-  model = await loadModel(example.bundle);
+  model = await loadExample(example.bundle);
 });
 
 afterAll(async () => {
@@ -19,7 +26,7 @@ afterAll(async () => {
   example.remove();
 });
 
-function filled(seed: number): Batch {
+function filled(seed: number): ExampleBatch {
   const batch = model.createBatch(8);
   for (let i = 0; i < 8; i++) {
     batch.inputs.user[i] = (seed * 31 + i * 7) % 611;
@@ -43,7 +50,7 @@ test(
     const rounds = Math.ceil(times(4000, 100_000) / LANES);
     for (let round = 0; round < rounds; round++) {
       const pairs = good.map(async (batch, lane) => {
-        const wrong = bad[lane] as Batch;
+        const wrong = bad[lane] as ExampleBatch;
         const row = (round + lane) % 8;
         const value = [-1, 9743, 2 ** 31 - 1][round % 3] as number;
         wrong.inputs.item[row] = value;

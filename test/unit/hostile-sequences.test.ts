@@ -6,17 +6,16 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import {
-  type Batch,
-  EmbeddingTable,
-  Engine,
-  GyrfalconError,
-  importModel,
-  loadModel,
-  type Model,
-} from '../../lib/index.js';
+import { EmbeddingTable, Engine, GyrfalconError, importModel, loadModel } from '../../lib/index.js';
 import { times } from '../scale.js';
-import { type ExampleBundle, exampleBundle } from './example-bundle.js';
+import {
+  type ExampleBatch,
+  type ExampleBundle,
+  type ExampleModel,
+  exampleBundle,
+  loadExample,
+  type Untyped,
+} from './example-bundle.js';
 
 setFlagsFromString('--allow-natives-syntax');
 const detach: (buffer: ArrayBuffer) => void = new Function('b', '%ArrayBufferDetach(b)') as never;
@@ -76,7 +75,7 @@ const ITEMS = 9743;
 
 /** What is known of one batch: enough to say how each call must end. */
 interface Known {
-  batch: Batch;
+  batch: ExampleBatch;
   detached: boolean;
   badIds: Set<number>;
   rows: number;
@@ -94,7 +93,7 @@ test(
     const random = new Random(20260);
     const calls = times(4000, 250_000);
     for (let done = 0; done < calls; ) {
-      const model: Model = await loadModel(example.bundle);
+      const model: ExampleModel = await loadExample(example.bundle);
       const known: Known[] = [];
       const open = () => {
         const capacity = 1 + random.below(40);
@@ -191,7 +190,7 @@ test(
   async () => {
     const random = new Random(7);
     const calls = times(3000, 100_000);
-    const model = await loadModel(ragged);
+    const model = await loadModel<Untyped>(ragged);
     const name = model.info.inputs.find(({ kind }) => kind === 'ragged')?.name ?? '';
     const rows = model.info.tables[0]?.rows ?? 0;
     for (let done = 0; done < calls; ) {

@@ -2,19 +2,26 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync 
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { importModel, type LoadOptions, loadModel, type Model } from '../../lib/index.js';
-import { code, type ExampleBundle, exampleBundle } from './example-bundle.js';
+import { importModel, type LoadOptions, loadModel } from '../../lib/index.js';
+import {
+  code,
+  type ExampleBundle,
+  type ExampleModel,
+  exampleBundle,
+  loadExample,
+  type Untyped,
+} from './example-bundle.js';
 
 const models = new URL('../models/', import.meta.url);
 let example: ExampleBundle;
 let bundle: string;
 let directory: string;
-let model: Model;
+let model: ExampleModel;
 
 beforeAll(async () => {
   example = await exampleBundle();
   ({ bundle, directory } = example);
-  model = await loadModel(bundle);
+  model = await loadExample(bundle);
 });
 
 afterAll(async () => {
@@ -72,7 +79,7 @@ test('an id outside its table names input, row and value; the last row of the ta
 });
 
 test("outOfRange 'zero' scores as if the row were zeros, and counts", async () => {
-  const lenient = await loadModel(bundle, { outOfRange: 'zero' });
+  const lenient = await loadExample(bundle, { outOfRange: 'zero' });
   const batch = lenient.createBatch(2);
   batch.inputs.user[1] = 2 ** 31 - 1;
   expect(lenient.scoreSync(batch).score.every(Number.isFinite)).toBe(true);
@@ -84,7 +91,7 @@ test('ragged offsets on both sides of each rule', async () => {
   const out = join(directory, 'ragged');
   const file = fileURLToPath(new URL('bag-sum-offsets.torchscript.onnx', models));
   await importModel(file, out, { verify: 8 });
-  const bags = await loadModel(out);
+  const bags = await loadModel<Untyped>(out);
   const ragged = bags.info.inputs.find(({ kind }) => kind === 'ragged')?.name ?? '';
   expect(ragged).not.toBe('');
   const batch = bags.createBatch(2, { indices: { [ragged]: 3 } });
@@ -105,7 +112,7 @@ test('ragged offsets on both sides of each rule', async () => {
 });
 
 test('foreign batches, other values and closed models are refused', async () => {
-  const other = await loadModel(bundle, { tables: 'map', threads: 2 });
+  const other = await loadExample(bundle, { tables: 'map', threads: 2 });
   const theirs = other.createBatch(2);
   expect(() => model.scoreSync(theirs)).toThrow(code('BATCH_MISMATCH'));
   expect(() => model.scoreSync({} as never)).toThrow(code('INVALID_ARGUMENT'));
@@ -116,7 +123,7 @@ test('foreign batches, other values and closed models are refused', async () => 
 });
 
 test('options that cannot be met', async () => {
-  const load = (options: object) => loadModel(bundle, options as LoadOptions);
+  const load = (options: object) => loadExample(bundle, options as LoadOptions);
   await expect(load({ device: 'cuda:0' })).rejects.toEqual(code('DEVICE_UNAVAILABLE'));
   await expect(load({ engine: 'tensorrt' })).rejects.toEqual(code('ENGINE_UNAVAILABLE'));
   await expect(load({ onnxruntime: '/nowhere' })).rejects.toEqual(code('ENGINE_UNAVAILABLE'));
@@ -136,7 +143,7 @@ test.each([
   const copy = mkdtempSync(join(directory, 'damaged-'));
   cpSync(bundle, copy, { recursive: true });
   damage(copy);
-  await expect(loadModel(copy)).rejects.toEqual(code(expected));
+  await expect(loadExample(copy)).rejects.toEqual(code(expected));
 });
 
 function flip(path: string): void {
