@@ -30,6 +30,8 @@ export interface LoweredModel {
   batch: number | null;
   symbols: Record<string, number | null>;
   inputs: ManifestInput[];
+  /** Where the batch is in the original's inputs that do not begin with it: input → axis. */
+  batchAxes: Record<string, number>;
   tables: LoweredTable[];
   slots: ManifestSlot[];
   bags: ManifestBag[];

@@ -68,6 +68,8 @@ export interface VerifyRequest {
   modelPath: string;
   bundle: string;
   manifest: Manifest;
+  /** See LoweredModel. */
+  batchAxes: Readonly<Record<string, number>>;
   rows: number;
   tolerance: number | undefined;
   library: string | undefined;
@@ -142,6 +144,7 @@ export async function runImport(
         modelPath,
         bundle: directory,
         manifest,
+        batchAxes: lowered.batchAxes,
         rows: verifyRows,
         tolerance: options.tolerance,
         library: options.onnxruntime,

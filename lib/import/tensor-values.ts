@@ -66,3 +66,24 @@ function halfBits(value: number): number {
   const exponent = ((bits >>> 23) & 0xff) - 127 + 15;
   return sign | (exponent << 10) | ((bits >>> 13) & 0x3ff);
 }
+
+/** From [batch, …] to the same tensor with the batch at `axis`. */
+export function moveBatch(
+  values: Float64Array,
+  dims: readonly number[],
+  axis: number,
+): { values: Float64Array; dims: number[] } {
+  const [rows = 1, ...rest] = dims;
+  const moved = [...rest.slice(0, axis), rows, ...rest.slice(axis)];
+  if (axis === 0) return { values, dims: moved };
+  const inner = rest.slice(axis).reduce((total, size) => total * size, 1);
+  const outer = rest.slice(0, axis).reduce((total, size) => total * size, 1);
+  const out = new Float64Array(values.length);
+  for (let row = 0; row < rows; row++) {
+    for (let i = 0; i < outer; i++) {
+      const from = (row * outer + i) * inner;
+      out.set(values.subarray(from, from + inner), (i * rows + row) * inner);
+    }
+  }
+  return { values: out, dims: moved };
+}

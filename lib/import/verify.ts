@@ -3,7 +3,7 @@ import { GyrfalconError } from '../errors.js';
 import type { DtypeName, Manifest, StorageName } from './manifest.js';
 import { throwIfAborted } from './onnx/read.js';
 import type { VerifyRequest, VerifyResult } from './run-import.js';
-import { type TensorData, toNumbers, toTensorData } from './tensor-values.js';
+import { moveBatch, type TensorData, toNumbers, toTensorData } from './tensor-values.js';
 import { makeSample, Random, SAMPLE_MODES, type Sample, sizeOf } from './verify-sample.js';
 
 export interface NamedTensor {
@@ -89,7 +89,7 @@ export async function verifyBundle(
   try {
     const bundle = await parts.openBundle(request);
     try {
-      const caller = new OriginalCaller(manifest, original);
+      const caller = new OriginalCaller(manifest, original, request.batchAxes);
       const random = new Random(SEED);
       for (let request_ = 0; done < request.rows; request_++) {
         throwIfAborted(request.signal);
@@ -183,6 +183,10 @@ function symbolSizes(manifest: Manifest, request: number): Record<string, number
   );
 }
 
+function product(sizes: readonly (number | undefined)[]): number {
+  return sizes.reduce((total: number, size) => total * (size ?? Number.NaN), 1);
+}
+
 /** Feeds samples to the original in the form that it declares. */
 class OriginalCaller {
   /** Whether offsets come with the end of the last row; PyTorch calls it include_last_offset. */
@@ -193,6 +197,7 @@ class OriginalCaller {
   constructor(
     private readonly manifest: Manifest,
     private readonly model: OriginalModel,
+    private readonly batchAxes: Readonly<Record<string, number>>,
   ) {
     for (const { name, dims } of model.inputs) {
       const [size] = dims;
@@ -248,7 +253,14 @@ class OriginalCaller {
   private fits(outputs: Record<string, NamedTensor>, sample: Sample): boolean {
     return this.manifest.outputs.every(({ name, shape }) => {
       const dims = outputs[name]?.dims;
-      if (dims === undefined || dims.length !== shape.length) return false;
+      if (dims === undefined) return false;
+      if (dims.length !== shape.length) {
+        // x.squeeze() loses the batch axis too when it is 1; its numbers are the same.
+        const sizes = shape.map((extent, i) =>
+          extent === null ? dims[i] : sizeOf(extent, sample.rows, sample.symbols),
+        );
+        return product(sizes) === product(dims);
+      }
       return shape.every(
         (extent, i) => extent === null || dims[i] === sizeOf(extent, sample.rows, sample.symbols),
       );
@@ -264,7 +276,9 @@ class OriginalCaller {
     for (const input of this.manifest.inputs) {
       const value = sample.inputs.get(input.name);
       if (value?.kind === 'tensor') {
-        put(input.name, value.values, value.dims);
+        const axis = this.batchAxes[input.name] ?? 0;
+        const { values, dims } = moveBatch(value.values, value.dims, axis);
+        put(input.name, values, dims);
       } else if (value !== undefined && input.kind === 'ragged') {
         const { offsets: offsetsName, weights: weightsName } = input.source ?? {};
         put(input.name, value.indices, [value.indices.length]);

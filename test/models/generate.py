@@ -21,7 +21,7 @@ import torch  # noqa: E402
 
 from zoo import Fixture, make_inputs, seeded_module  # noqa: E402
 
-FAMILIES = ("dlrm", "bags", "pooling", "ctr", "crosses", "sequence", "towers", "odd", "handmade")
+FAMILIES = ("dlrm", "bags", "pooling", "ctr", "crosses", "sequence", "towers", "odd", "layouts", "handmade")
 EXPORT_BATCH = 5
 WITH_NOTES = ("dlrm-columns", "bag-sum-offsets", "pool-masked-mean-clamp")
 MANIFEST = HERE / "manifest.json"

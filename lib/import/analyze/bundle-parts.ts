@@ -9,7 +9,7 @@ import type { DenseInput } from './dense-graph.js';
 import type { Bag } from './domain.js';
 import { axisSize } from './grid.js';
 import type { Names } from './inline-functions.js';
-import { BATCH, type Dimensions, resolveDim } from './inputs.js';
+import { BATCH, bundleOrder, type Dimensions, resolveDim } from './inputs.js';
 import type { Interpretation } from './interpreter.js';
 import type { Poly } from './poly.js';
 import * as p from './poly.js';
@@ -94,7 +94,8 @@ export function manifestInputs(
   options: AnalyzeOptions,
 ): ManifestInput[] {
   const out: ManifestInput[] = [];
-  for (const { info, dims, batched } of dimensions.inputs) {
+  for (const input of dimensions.inputs) {
+    const { info, dims, batchAxis } = input;
     const ragged = use.ragged.get(info.name);
     if (ragged !== undefined) {
       out.push({
@@ -118,7 +119,7 @@ export function manifestInputs(
       name: info.name,
       kind: 'tensor',
       dtype,
-      shape: dims.map((size, i) => extent(size, batched && i === 0)),
+      shape: bundleOrder(input).map((axis) => extent(dims[axis] as Poly, axis === batchAxis)),
     });
   }
   return out;
@@ -137,8 +138,10 @@ export function denseInputs(
   read: ReadonlySet<string>,
   options: AnalyzeOptions,
 ): DenseInput[] {
-  return dimensions.inputs.flatMap(({ info, dims }) => {
+  return dimensions.inputs.flatMap((input) => {
+    const { info, dims } = input;
     if (!read.has(info.name)) return [];
+    const order = bundleOrder(input);
     const narrow =
       use.ids.has(info.name) &&
       isInteger(info.dataType) &&
@@ -146,7 +149,8 @@ export function denseInputs(
     return [
       {
         name: info.name,
-        dims,
+        dims: order.map((axis) => dims[axis] as Poly),
+        order,
         dataType: narrow ? OnnxType.int32 : info.dataType,
         originalType: info.dataType,
       },

@@ -24,6 +24,8 @@ export interface DenseInput {
   readonly name: string;
   readonly dataType: number;
   readonly dims: readonly Poly[];
+  /** The axis of the original that each axis is. */
+  readonly order: readonly number[];
   /** The type that the graph's nodes expect. */
   readonly originalType: number;
 }
@@ -57,7 +59,7 @@ class Builder {
   build(): OnnxModel {
     const { plan } = this;
     const { graph } = plan.model;
-    for (const input of plan.inputs) this.castInput(input);
+    for (const input of plan.inputs) this.restoreInput(input);
     for (const placement of plan.placements) this.place(placement);
     for (const name of plan.cut.constants) this.addConstant(name);
     for (const name of plan.cut.sizes) this.addSizes(name);
@@ -177,9 +179,17 @@ class Builder {
     return name;
   }
 
-  private castInput({ name, dataType, originalType }: DenseInput): void {
-    if (dataType !== originalType)
-      this.renamed.set(name, this.cast(name, originalType, `${name}_ids`));
+  /** Gives an input the type and the order of axes that the graph's nodes expect. */
+  private restoreInput({ name, dataType, originalType, order }: DenseInput): void {
+    let value = name;
+    if (dataType !== originalType) value = this.cast(value, originalType, `${name}_ids`);
+    if (order.some((axis, i) => axis !== i)) {
+      const perm = order.map((_, axis) => BigInt(order.indexOf(axis)));
+      value = this.add('Transpose', [value], `${name}_axes`, [
+        ['perm', { type: 'ints', value: perm }],
+      ]);
+    }
+    if (value !== name) this.renamed.set(name, value);
   }
 
   private cast(from: string, to: number, output: string): string {

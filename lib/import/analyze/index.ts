@@ -45,7 +45,7 @@ import { bagsOf } from './cuttable.js';
 import { buildDenseGraph } from './dense-graph.js';
 import { type Dimensions, NO_HINTS, type RaggedHints, readDimensions } from './inputs.js';
 import { type Interpretation, interpret } from './interpreter.js';
-import { reportShared, reportTables, reportUnpooled } from './report.js';
+import { reportMoved, reportShared, reportTables, reportUnpooled } from './report.js';
 
 /** How a ragged input's offsets are given in the original model. */
 export interface RaggedSource {
@@ -167,6 +167,10 @@ function assemble(
   const names = new Set(tables.map((table) => table.name));
   const manifest = manifestInputs(dimensions, use, options);
   const bags = manifestBags(slots, new Map());
+  const moved = dimensions.inputs.flatMap(({ info, batchAxis }): [string, number][] => {
+    const isTensor = manifest.some(({ name, kind }) => name === info.name && kind === 'tensor');
+    return isTensor && batchAxis !== null && batchAxis > 0 ? [[info.name, batchAxis]] : [];
+  });
   const symbols = new Set<string>();
   const note = (extent: string | number | undefined): void => {
     if (typeof extent === 'string' && extent !== 'batch') symbols.add(extent);
@@ -185,6 +189,7 @@ function assemble(
     batch: dimensions.batch,
     symbols: Object.fromEntries([...symbols].map((name) => [name, null])),
     inputs: manifest,
+    batchAxes: Object.fromEntries(moved),
     tables,
     slots: slots.map((slot) => ({ name: slot.name, shape: ['batch', ...slot.shape] })),
     bags,
@@ -192,6 +197,7 @@ function assemble(
     dense,
     outputs,
     report: [
+      ...reportMoved(moved, manifest),
       ...reportTables(dense, interpretation, names, reasons),
       ...reportShared(dense, names),
       ...reportUnpooled(cut.lookups, cut),

@@ -2,13 +2,12 @@
 import type { OnnxNode } from '../onnx/types.js';
 import { intAttribute, intsAttribute } from './attributes.js';
 import type { Value } from './domain.js';
+import { inferPart, type Shape } from './infer-parts.js';
 import { normaliseAxis } from './operands.js';
 import type { Poly } from './poly.js';
 import * as p from './poly.js';
 import { reduceAxes, reshapeTargets, sizesOf } from './shapes.js';
 import { valueShape } from './values.js';
-
-type Shape = readonly (Poly | null)[];
 
 const SAME: ReadonlySet<string> = new Set(
   `Relu Sigmoid Tanh Softmax LogSoftmax Identity Cast Dropout LeakyRelu PRelu Elu Selu Gelu Erf Exp Log
@@ -23,8 +22,17 @@ const BROADCAST: ReadonlySet<string> = new Set(
   ),
 );
 
-/** The shape of output 0; null when it is not known. */
-export function inferShape(node: OnnxNode, inputs: readonly (Value | null)[]): Shape | null {
+/** The shape of an output; null when it is not known. */
+export function inferShape(
+  node: OnnxNode,
+  inputs: readonly (Value | null)[],
+  output: number,
+): Shape | null {
+  const part = inferPart(node, inputs, output);
+  return part ?? (output === 0 ? inferFirst(node, inputs) : null);
+}
+
+function inferFirst(node: OnnxNode, inputs: readonly (Value | null)[]): Shape | null {
   const shapes = inputs.map(valueShape);
   const [a, b] = shapes;
   if (BROADCAST.has(node.opType)) return broadcast(shapes);
@@ -78,7 +86,10 @@ export function inferShape(node: OnnxNode, inputs: readonly (Value | null)[]): S
     case 'ReduceMean':
     case 'ReduceMax':
     case 'ReduceMin':
+    case 'ReduceL1':
     case 'ReduceL2':
+    case 'ReduceLogSumExp':
+    case 'ReduceSumSquare':
     case 'ReduceProd': {
       const axes = reduceAxes(node, inputs, a.length);
       if (axes === null) return null;

@@ -25,8 +25,9 @@ export interface Dimensions {
 
 export interface InputDims {
   readonly info: OnnxValueInfo;
-  /** Axis 0 is the batch. */
-  readonly batched: boolean;
+  /** The axis that is the batch; null when none is. A bundle has it in front. */
+  readonly batchAxis: number | null;
+  /** As the model has them. */
   readonly dims: readonly Poly[];
 }
 
@@ -84,7 +85,10 @@ export function readDimensions(
   const outer = graph.outputs.flatMap((info) =>
     info.dims !== null && info.dims.length > 0 ? [info.dims[0] as OnnxDim] : [],
   );
-  const choice = chooseBatch(first, outer);
+  const inner = inputs.flatMap(({ info, dims }) =>
+    hints.others.has(info.name) || hints.complete.has(info.name) ? [] : dims.slice(1),
+  );
+  const choice = chooseBatch(first, inner, outer);
   const isBatch = (name: string, dim: OnnxDim | undefined): boolean => {
     if (hints.others.has(name) || hints.complete.has(name)) return false;
     if (typeof choice === 'number') return dim === choice;
@@ -98,15 +102,19 @@ export function readDimensions(
     batchSize,
     batchNames,
     inputs: inputs.map(({ info, dims }) => {
-      const batched = isBatch(info.name, dims[0]);
+      // A size says little about the axes behind the first: only a name is taken there.
+      const at = dims.findIndex((dim, axis) =>
+        axis === 0 ? isBatch(info.name, dim) : typeof dim === 'string' && isBatch(info.name, dim),
+      );
+      const batchAxis = at < 0 ? null : at;
       const sizes = dims.map((dim, axis) => {
-        if (axis === 0 && batched) return batchSize;
+        if (axis === batchAxis) return batchSize;
         if (typeof dim === 'number') return p.poly(dim);
         if (typeof dim === 'string')
           return batchNames.has(dim) ? batchSize : p.symbol(symbolName(dim));
         return p.symbol(symbolName(`${info.name}_${axis}`));
       });
-      return { info, batched, dims: sizes };
+      return { info, batchAxis, dims: sizes };
     }),
   };
 }
@@ -121,13 +129,30 @@ function isMadeUp(name: string): boolean {
   return /dynamic_axes|^unk_|^\?$/.test(name);
 }
 
+function isBatchName(name: string): boolean {
+  return !isExpression(name) && !isMadeUp(name) && /batch|^(b|bs|n)$/i.test(name);
+}
+
 /** A size that is computed from others, such as batch+1. */
 function isExpression(name: string): boolean {
   return /[+*/() ]|plus|minus/.test(name);
 }
 
 /** The symbols that mean the batch, or its fixed size. */
-function chooseBatch(first: readonly OnnxDim[], outputs: readonly OnnxDim[]): Set<string> | number {
+function chooseBatch(
+  first: readonly OnnxDim[],
+  inner: readonly OnnxDim[],
+  outputs: readonly OnnxDim[],
+): Set<string> | number {
+  // Ids laid out [fields, batch] or [length, batch]: no first axis is what the outputs begin with.
+  const behind = inner.find(
+    (dim) => typeof dim === 'string' && !isExpression(dim) && outputs.includes(dim),
+  );
+  const front = first.some(
+    (dim) =>
+      dim === null || (typeof dim === 'string' && (outputs.includes(dim) || isBatchName(dim))),
+  );
+  if (typeof behind === 'string' && !front) return new Set([behind]);
   const free = first.filter((dim): dim is string | null => typeof dim !== 'number');
   if (free.length === 0) {
     const sizes = first as readonly number[];
@@ -138,7 +163,7 @@ function chooseBatch(first: readonly OnnxDim[], outputs: readonly OnnxDim[]): Se
   const named = free.filter((dim): dim is string => dim !== null && !isExpression(dim));
   const batch = new Set(named.filter(isMadeUp));
   const given = named.filter((name) => !isMadeUp(name));
-  const telling = given.filter((name) => /batch|^(b|bs|n)$/i.test(name));
+  const telling = given.filter(isBatchName);
   for (const name of telling) batch.add(name);
   if (telling.length > 0 || given.length === 0) return batch;
   const count = (name: string): number => given.filter((other) => other === name).length;
@@ -167,9 +192,15 @@ export function resolveDim(dim: OnnxDim, dimensions: Dimensions): Poly | null {
   return null;
 }
 
+/** The axes of an input in the order that a bundle has them: the batch first. */
+export function bundleOrder({ dims, batchAxis }: InputDims): number[] {
+  const axes = dims.map((_, axis) => axis);
+  return batchAxis === null ? axes : [batchAxis, ...axes.filter((axis) => axis !== batchAxis)];
+}
+
 /** What an input is: a grid of its own elements when bags could read them. */
 export function inputValue(input: InputDims): Value {
-  const { info, dims, batched } = input;
+  const { info, dims, batchAxis } = input;
   const opaque = (reason: string): Opaque => ({
     kind: 'opaque',
     dataType: info.dataType,
@@ -179,14 +210,14 @@ export function inputValue(input: InputDims): Value {
   const name = `input '${info.name}'`;
   const ids = isInteger(info.dataType);
   if (!ids && info.dataType !== OnnxType.float) return opaque(`${name} is not of integers`);
-  if (!batched && dims.length !== 1) return opaque(`${name} has no batch axis in front`);
+  if (batchAxis === null && dims.length !== 1) return opaque(`${name} has no batch axis`);
   const axes: Axis[] = [];
   let cells = 1;
   let symbols = 0;
   let inner = 1;
   for (const [i, size] of dims.entries()) {
     const n = p.constant(size);
-    if (i === 0 && batched) axes.push([{ kind: 'batch', size }]);
+    if (i === batchAxis) axes.push([{ kind: 'batch', size }]);
     else if (n !== null) {
       axes.push(n === 1 ? [] : [fixed(n)]);
       cells *= n;

@@ -18,9 +18,23 @@ import {
 import { type Dimensions, inputValue, resolveDim } from './inputs.js';
 import { evaluateLookups } from './lookups.js';
 import { normaliseAxis } from './operands.js';
-import { type Rewrite, rewriteMax, rewriteMean } from './rewrites.js';
+import {
+  explicitSqueeze,
+  type Rewrite,
+  rewriteMax,
+  rewriteMean,
+  type Setting,
+} from './rewrites.js';
 import { evaluateShapes } from './shapes.js';
-import { constant, gridValue, initializerValue, isRows, matrixOf, scalarOf } from './values.js';
+import {
+  constant,
+  gridValue,
+  initializerValue,
+  isRows,
+  matrixOf,
+  scalarOf,
+  valueShape,
+} from './values.js';
 import { evaluateViews } from './views.js';
 
 type Inputs = readonly (Value | null)[];
@@ -31,6 +45,8 @@ export interface Interpretation {
   readonly initializers: ReadonlyMap<string, OnnxTensor>;
   readonly values: ReadonlyMap<string, Value>;
   readonly producers: ReadonlyMap<string, OnnxNode>;
+  /** Names of the graph's inputs. */
+  readonly inputs: ReadonlySet<string>;
   readonly names: Names;
 }
 
@@ -72,7 +88,8 @@ class Interpreter {
       else this.step(node);
     }
     const { nodes, initializers, values, producers, names } = this;
-    return { nodes, initializers, values, producers, names };
+    const inputs = new Set(this.dimensions.inputs.map(({ info }) => info.name));
+    return { nodes, initializers, values, producers, inputs, names };
   }
 
   /** The branch of an If whose condition is a constant. */
@@ -98,7 +115,8 @@ class Interpreter {
     return [...copy.nodes, ...results.filter((result) => result.outputs[0] !== '')];
   }
 
-  private step(node: OnnxNode): void {
+  private step(original: OnnxNode): void {
+    const node = this.withAxes(original);
     if (node.opType === 'Constant' && node.domain === '') {
       const name = node.outputs[0] ?? '';
       const tensor = constantNode(node);
@@ -131,9 +149,28 @@ class Interpreter {
     });
   }
 
+  /** A node that behaves alike for every batch size. */
+  private withAxes(node: OnnxNode): OnnxNode {
+    const shape = valueShape(this.environment(node.inputs[0] ?? ''));
+    const declared = this.model.graph.outputs.find((info) => info.name === node.outputs[0]);
+    const explicit = explicitSqueeze(this.setting(), node, shape, declared);
+    if (explicit === null) return node;
+    if (explicit.constant !== null) this.addConstant(explicit.constant);
+    return explicit.node;
+  }
+
+  private setting(): Setting {
+    return { names: this.names, opset: this.model.opsets.get('') ?? 1 };
+  }
+
+  private addConstant(tensor: OnnxTensor): void {
+    this.initializers.set(tensor.name, tensor);
+    this.values.set(tensor.name, initializerValue(tensor.name, tensor));
+  }
+
   /** Puts nodes in place of one whose pooling bundles do not have. */
   private rewrite(node: OnnxNode, inputs: Inputs, result: Value | null): boolean {
-    const setting = { names: this.names, opset: this.model.opsets.get('') ?? 1 };
+    const setting = this.setting();
     let rewrite: Rewrite | null = null;
     if (result?.kind === 'max-pooled') rewrite = rewriteMax(setting, node, result.segment);
     else if (node.opType === 'ReduceMean' && node.domain === '' && result === null) {
@@ -145,10 +182,7 @@ class Interpreter {
       );
     }
     if (rewrite === null) return false;
-    for (const tensor of rewrite.initializers) {
-      this.initializers.set(tensor.name, tensor);
-      this.values.set(tensor.name, initializerValue(tensor.name, tensor));
-    }
+    for (const tensor of rewrite.initializers) this.addConstant(tensor);
     for (const [name, value] of rewrite.values) this.values.set(name, value);
     for (const part of rewrite.nodes) {
       this.nodes.push(part);
@@ -165,7 +199,7 @@ class Interpreter {
   ): Value {
     const info = this.model.graph.valueInfo.get(node.outputs[output] ?? '');
     const declared = info?.dims?.map((dim) => resolveDim(dim, this.dimensions)) ?? null;
-    const inferred = output === 0 ? inferShape(node, inputs) : null;
+    const inferred = inferShape(node, inputs, output);
     const shape = declared?.map((size, i) => size ?? inferred?.[i] ?? null) ?? inferred;
     const dataType = info?.dataType || outputType(node, inputs);
     return { kind: 'opaque', dataType, shape, reason: reason ?? cause(node, inputs) };

@@ -1,8 +1,8 @@
 /** What a reader of the bundle should know: tables that stayed, rows that are not pooled. */
-import type { ReportEntry } from '../manifest.js';
+import type { ManifestInput, ReportEntry } from '../manifest.js';
 import type { OnnxModel, OnnxNode } from '../onnx/types.js';
 import { describe, intAttribute } from './attributes.js';
-import type { Cut, LookupValue } from './cut.js';
+import { type Cut, type LookupValue, usedNames } from './cut.js';
 import { bagsOf, obstacle } from './cuttable.js';
 import type { Value } from './domain.js';
 import type { Interpretation } from './interpreter.js';
@@ -66,7 +66,7 @@ function stayed(
       ? { level: 'warn', text: `${what}: its columns are looked up, not its rows (${where})` }
       : null;
   }
-  if (inside === null && (ids?.kind === 'const' || ids?.kind === 'ints' || ids?.kind === 'range')) {
+  if (inside === null && !readsInputs(node.inputs[1] ?? '', interpretation)) {
     return {
       level: 'info',
       text: `${what}: its ids in ${where} do not depend on the inputs' values`,
@@ -76,6 +76,21 @@ function stayed(
     level: 'warn',
     text: `${what}: ${reason(node, ids, inside, interpretation, reasons)} (${where})`,
   };
+}
+
+/** Whether a value depends on more of the inputs than their shapes. */
+function readsInputs(name: string, { producers, inputs }: Interpretation): boolean {
+  const seen = new Set<string>();
+  const queue = [name];
+  for (let next = queue.pop(); next !== undefined; next = queue.pop()) {
+    if (seen.has(next)) continue;
+    seen.add(next);
+    if (inputs.has(next)) return true;
+    const node = producers.get(next);
+    if (node === undefined || node.opType === 'Shape' || node.opType === 'Size') continue;
+    queue.push(...usedNames(node));
+  }
+  return false;
 }
 
 function reason(
@@ -116,6 +131,21 @@ export function reportUnpooled(lookups: readonly LookupValue[], cut: Cut): Repor
     );
   });
   return [...new Set(entries)].map((text) => ({ level: 'info', text }));
+}
+
+/** Entries for inputs whose batch axis a bundle has in front, unlike the model. */
+export function reportMoved(
+  moved: readonly (readonly [string, number])[],
+  inputs: readonly ManifestInput[],
+): ReportEntry[] {
+  return moved.flatMap(([name, axis]): ReportEntry[] => {
+    const input = inputs.find((other) => other.name === name);
+    if (input?.kind !== 'tensor') return [];
+    const [batch, ...rest] = input.shape;
+    const original = [...rest.slice(0, axis), batch, ...rest.slice(axis)];
+    const text = `input '${name}' is [${original.join(', ')}] in the model and [${input.shape.join(', ')}] in batches: row by row`;
+    return [{ level: 'info', text }];
+  });
 }
 
 /** Matrices that the dense graph uses although their lookups are taken out. */

@@ -1,5 +1,11 @@
 /** Poolings that bundles do not have, rewritten as ones that they have and a node that does the rest. */
-import { type OnnxAttribute, type OnnxNode, type OnnxTensor, OnnxType } from '../onnx/types.js';
+import {
+  type OnnxAttribute,
+  type OnnxNode,
+  type OnnxTensor,
+  OnnxType,
+  type OnnxValueInfo,
+} from '../onnx/types.js';
 import { encodeTensor, int64Tensor } from './constants.js';
 import { bagsOf, obstacle } from './cuttable.js';
 import type { Segment, Value } from './domain.js';
@@ -16,13 +22,48 @@ export interface Rewrite {
   readonly values: readonly (readonly [string, Value])[];
 }
 
-interface Setting {
+export interface Setting {
   readonly names: Names;
   readonly opset: number;
 }
 
 /** Opsets since which the axes are an input. */
-const AXES_INPUT: Readonly<Record<string, number>> = { ReduceSum: 13, ReduceMax: 18 };
+const AXES_INPUT: Readonly<Record<string, number>> = { ReduceSum: 13, ReduceMax: 18, Squeeze: 13 };
+
+/**
+ * A Squeeze of every axis of size 1, as `x.squeeze()` becomes, with the axes that are 1 whatever the
+ * batch is: at a batch of one row it would take the batch axis too, and the output's rank would change.
+ */
+export function explicitSqueeze(
+  { names, opset }: Setting,
+  node: OnnxNode,
+  shape: readonly (p.Poly | null)[] | null,
+  declared: OnnxValueInfo | undefined,
+): { node: OnnxNode; constant: OnnxTensor | null } | null {
+  if (node.opType !== 'Squeeze' || node.domain !== '' || node.attributes.has('axes')) return null;
+  if ((node.inputs[1] ?? '') !== '') return null;
+  if (shape === null || shape.includes(null)) return declaredShape(names, node, declared);
+  const axes = shape.flatMap((size, i) => (size !== null && p.isOne(size) ? [i] : []));
+  // No axes would mean all of them again.
+  if (axes.length === 0) {
+    return {
+      node: { ...node, opType: 'Identity', inputs: node.inputs.slice(0, 1) },
+      constant: null,
+    };
+  }
+  if (opset < (AXES_INPUT['Squeeze'] ?? 1)) {
+    const value = axes.map(BigInt);
+    return {
+      node: { ...node, attributes: new Map([['axes', { type: 'ints', value }]]) },
+      constant: null,
+    };
+  }
+  const name = names.fresh(`${node.outputs[0]}_axes`);
+  return {
+    node: { ...node, inputs: [node.inputs[0] ?? '', name] },
+    constant: int64Tensor(name, axes),
+  };
+}
 
 function reduceNode(
   { names, opset }: Setting,
@@ -44,6 +85,19 @@ function reduceNode(
   const name = names.fresh(`${output}_axes`);
   reduce.inputs.push(name);
   return { node: reduce, initializers: [int64Tensor(name, axes)] };
+}
+
+/** A Reshape to what the model says its output is, which has the same numbers. */
+function declaredShape(
+  names: Names,
+  node: OnnxNode,
+  declared: OnnxValueInfo | undefined,
+): { node: OnnxNode; constant: OnnxTensor } | null {
+  const sizes = declared?.dims?.map((dim) => (typeof dim === 'number' ? dim : -1)) ?? [];
+  if (sizes.length === 0 || sizes.filter((size) => size === -1).length > 1) return null;
+  const name = names.fresh(`${node.outputs[0]}_shape`);
+  const inputs = [node.inputs[0] ?? '', name];
+  return { node: { ...node, opType: 'Reshape', inputs }, constant: int64Tensor(name, sizes) };
 }
 
 /** Bags of a fixed number of ids whose largest numbers are wanted: their rows, and a ReduceMax. */

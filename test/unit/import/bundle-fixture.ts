@@ -31,6 +31,7 @@ export function lower(original: OnnxModel): LoweredModel {
     batch: null,
     symbols: {},
     inputs: [{ name: 'ids', kind: 'tensor', dtype: 'i32', shape: ['batch', 2] }],
+    batchAxes: {},
     tables: [
       {
         name: 'emb',

@@ -31,6 +31,7 @@ async function loadBundle(directory: string, spoil: (values: Float32Array) => vo
   const scored = await openLowered({
     ...manifest,
     report: [],
+    batchAxes: {},
     denseInputs: manifest.dense.inputs,
     dense: await readOnnxModel(join(directory, manifest.dense.file)),
     tables: manifest.tables.map(({ name, rows, dim, file, storage, tensor }) => {

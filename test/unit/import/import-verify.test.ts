@@ -51,6 +51,7 @@ const request = (of: Manifest, rows = 100, more: Partial<VerifyRequest> = {}): V
   bundle: 'bundle',
   manifest: of,
   rows,
+  batchAxes: {},
   tolerance: undefined,
   library: undefined,
   signal: undefined,
