@@ -1,6 +1,7 @@
 #include "core/batch.h"
 
 #include <chrono>
+#include <cstring>
 #include <string>
 
 namespace gyrfalcon {
@@ -38,6 +39,16 @@ Status Batch::CheckOffsets(int64_t rows) {
   return Status::Ok();
 }
 
+void Batch::CopyIds(int64_t rows) {
+  for (const IdCopy& ids : id_copies_) {
+    const BatchField& from = inputs_[ids.input].data;
+    const size_t elements =
+        from.row_elements == 0 ? from.elements : static_cast<size_t>(rows * from.row_elements);
+    std::memcpy(private_->data() + ids.copy.offset, arena_->data() + from.offset,
+                elements * DtypeBytes(from.dtype));
+  }
+}
+
 Status Batch::Fault(const LookupReport& report) const {
   const BagSpec& bag = model_->spec().bags[report.group];
   const TableSpec& table = model_->spec().tables[static_cast<size_t>(bag.table)];
@@ -73,7 +84,9 @@ Status Batch::Score(int64_t rows) {
     }
     const auto middle = std::chrono::steady_clock::now();
     const int64_t fixed = model_->spec().fixed_batch;
-    GYR_RETURN_IF_ERROR(context_->Run(fixed != 0 && rows > 0 ? fixed : rows));
+    const int64_t run_rows = fixed != 0 && rows > 0 ? fixed : rows;
+    CopyIds(run_rows);
+    GYR_RETURN_IF_ERROR(context_->Run(run_rows));
     const auto end = std::chrono::steady_clock::now();
     times_.lookup_ns.store(Nanoseconds(middle - begin), std::memory_order_relaxed);
     times_.engine_ns.store(Nanoseconds(end - middle), std::memory_order_relaxed);

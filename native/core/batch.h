@@ -92,17 +92,25 @@ class Batch {
   Status ShapeOf(const Shape& shape, BatchField* field) const;
   std::vector<EngineBinding> DenseInputs() const;
   Status CheckOffsets(int64_t rows);
+  void CopyIds(int64_t rows);
   Status Fault(const LookupReport& report) const;
 
   std::shared_ptr<const Model> model_;
   int64_t capacity_;
   std::vector<int64_t> symbols_;
   std::shared_ptr<Arena> arena_;    // inputs and outputs: JS sees it
-  std::shared_ptr<Arena> private_;  // slots and checked offsets: JS does not
+  std::shared_ptr<Arena> private_;  // slots, checked offsets, copies of ids: JS does not
   std::vector<BatchInput> inputs_;
   std::vector<BatchField> outputs_;
   std::vector<BatchField> slots_;            // in private_
   std::vector<BatchField> checked_offsets_;  // in private_, per input
+  // Of inputs that the engine takes itself, those of integers: engines check an id and then read it
+  // again, between which JS may have written it. Copied into private_ before each run.
+  struct IdCopy {
+    size_t input;
+    BatchField copy;
+  };
+  std::vector<IdCopy> id_copies_;
   std::vector<BagGroup> groups_;
   std::unique_ptr<EngineContext> context_;
   ScoreTimes times_;

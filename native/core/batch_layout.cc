@@ -19,6 +19,11 @@ Status CheckShared(size_t bytes) {
               "; create it with fewer rows or indices"};
 }
 
+bool IsFloat(Dtype dtype) {
+  return dtype == Dtype::kF32 || dtype == Dtype::kF64 || dtype == Dtype::kF16 ||
+         dtype == Dtype::kBF16;
+}
+
 }  // namespace
 
 Result<std::shared_ptr<Batch>> Batch::Create(std::shared_ptr<const Model> model,
@@ -173,6 +178,15 @@ Status Batch::LayOutSlots(ArenaLayout* layout) {
     checked.offset = *offset;
     checked_offsets_.push_back(std::move(checked));
   }
+  for (const DenseInputSpec& spec : model_->spec().dense_inputs) {
+    if (spec.slot >= 0) continue;
+    const BatchField& field = inputs_[static_cast<size_t>(spec.input)].data;
+    if (IsFloat(field.dtype)) continue;
+    Result<size_t> offset = layout->Add(field.elements, DtypeBytes(field.dtype));
+    if (!offset.ok()) return offset.status();
+    id_copies_.push_back({static_cast<size_t>(spec.input), field});
+    id_copies_.back().copy.offset = *offset;
+  }
   return Status::Ok();
 }
 
@@ -314,10 +328,14 @@ Status Batch::BuildBag(const BagSpec& bag) {
 std::vector<EngineBinding> Batch::DenseInputs() const {
   std::vector<EngineBinding> bindings;
   for (const DenseInputSpec& spec : model_->spec().dense_inputs) {
-    const bool is_slot = spec.slot >= 0;
-    const BatchField& field = is_slot ? slots_[static_cast<size_t>(spec.slot)]
-                                      : inputs_[static_cast<size_t>(spec.input)].data;
-    std::byte* base = (is_slot ? private_ : arena_)->data();
+    const auto copied = std::find_if(id_copies_.begin(), id_copies_.end(), [&](const IdCopy& ids) {
+      return spec.slot < 0 && ids.input == static_cast<size_t>(spec.input);
+    });
+    const bool hidden = spec.slot >= 0 || copied != id_copies_.end();
+    const BatchField& field = spec.slot >= 0 ? slots_[static_cast<size_t>(spec.slot)]
+                              : hidden       ? copied->copy
+                                             : inputs_[static_cast<size_t>(spec.input)].data;
+    std::byte* base = (hidden ? private_ : arena_)->data();
     bindings.push_back({spec.name, field.dtype, field.dims, base + field.offset,
                         field.elements * DtypeBytes(field.dtype)});
   }

@@ -1,4 +1,7 @@
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { importModel, loadModel } from '../../lib/index.js';
 
 import {
   code,
@@ -112,6 +115,23 @@ test('ids that change while they are scored never do worse than a wrong score', 
     if (outcome instanceof Error) expect(outcome).toEqual(code('INDEX_OUT_OF_RANGE'));
     for (let i = 0; i < 512; i++) batch.inputs.item[i] = i;
   }
+});
+
+test('ids that stay in the dense graph may change while they are read there, too', async () => {
+  const out = join(example.directory, 'remapped');
+  const file = new URL('../models/ids-remapped.torchscript.onnx', import.meta.url);
+  await importModel(fileURLToPath(file), out);
+  const remapped = await loadModel<{ user: BigInt64Array }>(out);
+  const batch = remapped.createBatch(100_000);
+  for (let round = 0; round < 30; round++) {
+    batch.inputs.user.fill(1n);
+    const scoring = remapped.score(batch).catch((error: unknown) => error);
+    for (let i = 0; i < round * 1000; i++) Math.sqrt(i); // another moment of the run each time
+    for (let i = batch.inputs.user.length - 1; i >= 0; i--) batch.inputs.user[i] = 2n ** 40n;
+    const outcome = await scoring;
+    if (outcome instanceof Error) expect(outcome).toEqual(code('ENGINE_FAILED'));
+  }
+  await remapped.close();
 });
 
 test('close waits for what is in flight and refuses the rest', async () => {
