@@ -20,13 +20,11 @@ class AsyncTask final : public Napi::AsyncWorker {
   using Work = std::function<Result<T>()>;
   using Finish = std::function<Napi::Value(Napi::Env, T)>;
 
-  AsyncTask(Napi::Env env, Work work, Finish finish)
+  AsyncTask(Napi::Env env, napi_deferred deferred, Work work, Finish finish)
       : Napi::AsyncWorker(env, "gyrfalcon.load"),
         work_(std::move(work)),
         finish_(std::move(finish)),
-        deferred_(Napi::Promise::Deferred::New(env)) {}
-
-  Napi::Promise Promise() const { return deferred_.Promise(); }
+        deferred_(deferred) {}
 
  protected:
   void Execute() override {
@@ -41,32 +39,36 @@ class AsyncTask final : public Napi::AsyncWorker {
   void OnOK() override {
     const Napi::Env env = Env();
     if (!result_->ok()) {
-      deferred_.Reject(MakeError(env, result_->status()));
+      napi_reject_deferred(env, deferred_, MakeError(env, result_->status()));
       return;
     }
     const Napi::Value value = Guard(env, [&] { return finish_(env, std::move(*result_).value()); });
     if (env.IsExceptionPending()) {
-      deferred_.Reject(env.GetAndClearPendingException().Value());
+      napi_reject_deferred(env, deferred_, env.GetAndClearPendingException().Value());
     } else {
-      deferred_.Resolve(value);
+      napi_resolve_deferred(env, deferred_, value);
     }
   }
 
  private:
   Work work_;
   Finish finish_;
-  Napi::Promise::Deferred deferred_;
+  napi_deferred deferred_;
   std::optional<Result<T>> result_;
 };
 
 // `work` runs on libuv's pool, `finish` makes the value on the JS thread.
 template <typename T>
-Napi::Promise RunTask(Napi::Env env, std::function<Result<T>()> work,
-                      std::function<Napi::Value(Napi::Env, T)> finish) {
-  auto task = std::make_unique<AsyncTask<T>>(env, std::move(work), std::move(finish));
-  Napi::Promise promise = task->Promise();
+Napi::Value RunTask(Napi::Env env, std::function<Result<T>()> work,
+                    std::function<Napi::Value(Napi::Env, T)> finish) {
+  // Not node-addon-api's Deferred: in an environment that is going away it has a promise of
+  // garbage.
+  napi_deferred deferred = nullptr;
+  napi_value promise = nullptr;
+  if (napi_create_promise(env, &deferred, &promise) != napi_ok) return env.Undefined();
+  auto task = std::make_unique<AsyncTask<T>>(env, deferred, std::move(work), std::move(finish));
   task.release()->Queue();  // destroys itself once it has settled the promise
-  return promise;
+  return Napi::Value(env, promise);
 }
 
 }  // namespace gyrfalcon::napi

@@ -31,8 +31,13 @@ void ScoreJob::Run() {
 }
 
 Napi::Value ScoreJob::Submit(Napi::Env env, int64_t rows, const std::shared_ptr<ScoreJob>& self) {
-  deferred_.emplace(Napi::Promise::Deferred::New(env));
-  const Napi::Value promise = deferred_->Promise();
+  // Not node-addon-api's Deferred: in an environment that is going away it has a promise of
+  // garbage.
+  napi_value promise = nullptr;
+  if (napi_create_promise(env, &deferred_, &promise) != napi_ok) {
+    batch_->Release();
+    return env.Undefined();
+  }
   cancelled_.store(false);
   status_ = Status::Ok();
   rows_ = rows;
@@ -40,7 +45,7 @@ Napi::Value ScoreJob::Submit(Napi::Env env, int64_t rows, const std::shared_ptr<
   self_ = self;
   completions_->Begin(env, this);
   WorkerPool::Shared().Submit(this);
-  return promise;
+  return Napi::Value(env, promise);
 }
 
 void ScoreJob::Cancel() {
@@ -56,13 +61,12 @@ void ScoreJob::Cancel() {
 void ScoreJob::Settle(Napi::Env env) {
   const std::shared_ptr<ScoreJob> keep = std::move(self_);
   self_.reset();
-  const Napi::Promise::Deferred deferred = *deferred_;
-  deferred_.reset();
+  napi_deferred deferred = std::exchange(deferred_, nullptr);
   batch_->Release();
   if (status_.ok()) {
-    deferred.Resolve(env.Undefined());
+    napi_resolve_deferred(env, deferred, env.Undefined());
   } else {
-    deferred.Reject(MakeError(env, status_));
+    napi_reject_deferred(env, deferred, MakeError(env, status_));
   }
 }
 

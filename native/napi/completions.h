@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
-#include <optional>
 
 #include "core/batch.h"
 #include "core/status.h"
@@ -42,7 +41,7 @@ class ScoreJob final : public Job {
   std::shared_ptr<Batch> batch_;
   std::shared_ptr<Completions> completions_;
   std::shared_ptr<ScoreJob> self_;
-  std::optional<Napi::Promise::Deferred> deferred_;
+  napi_deferred deferred_ = nullptr;
   std::atomic<bool> cancelled_{false};
   Status status_;
   int64_t rows_ = 0;
