@@ -52,6 +52,16 @@ export interface ManifestSlot {
   shape: Extent[];
 }
 
+/** One step from the number that an input holds to an id. */
+export type IdStep =
+  | { op: 'add' | 'mul'; value: number }
+  | { op: 'mod' | 'rem' | 'div' | 'floordiv'; by: number }
+  | { op: 'abs' }
+  | { op: 'clamp'; min?: number; max?: number }
+  | { op: 'replace'; if: IdTest; value: number; with: number };
+
+export type IdTest = 'eq' | 'ne' | 'lt' | 'le' | 'gt' | 'ge';
+
 export interface ManifestBag {
   table: string;
   input: string;
@@ -59,8 +69,11 @@ export interface ManifestBag {
   start?: number;
   step?: number;
   count?: number | string;
+  map?: IdStep[];
   add?: number | number[];
   padding?: number;
+  paddingOf?: 'input' | 'id';
+  length?: { input: string; element: number; from?: number };
   weights?: true | { input: string; start: number; step: number };
   slot: string;
   offset: number;

@@ -1,4 +1,5 @@
 /** Random requests that fit a manifest: what every input of some batch rows may hold. */
+import { mapId } from './id-map.js';
 import type { Extent, Manifest, ManifestBag, RaggedInput, TensorInput } from './manifest.js';
 
 /** How daring the ids are; a model that refuses one is asked again with the next. */
@@ -28,6 +29,10 @@ export interface Sample {
 }
 
 const PADDING_SHARE = 0.2;
+/** Of the numbers that mapped positions try, before one that is surely taken. */
+const TRIES = 64;
+/** Beyond any table of a test, and exact as f32 and i32. */
+const MAX_NUMBER = 2 ** 24;
 const MAX_RAGGED_HOTNESS = 6;
 
 /** Numbers from a seed, the same everywhere. */
@@ -96,7 +101,7 @@ export function sizeOf(extent: Extent, rows: number, symbols: Record<string, num
 interface IdRange {
   low: number;
   high: number;
-  bags: { low: number; high: number; padding: number | undefined }[];
+  bags: { low: number; high: number; bag: ManifestBag }[];
 }
 
 function tensorSample(
@@ -112,6 +117,7 @@ function tensorSample(
   const values = new Float64Array(dims.reduce((product, size) => product * size, 1));
   const rowSize = input.shape[0] === 'batch' ? values.length / rows : values.length;
   const ranges = new Map<number, IdRange>();
+  const lengths = lengthsOn(manifest, input, rows, symbols);
   for (const bag of bags) {
     const count = sizeOf(bag.count ?? 1, rows, symbols);
     for (let i = 0; i < count; i++) {
@@ -122,9 +128,27 @@ function tensorSample(
   const plain = plainValue(input.dtype, mode, random);
   for (let i = 0; i < values.length; i++) {
     const range = ranges.get(i % rowSize);
-    values[i] = range === undefined ? plain() : randomId(range, mode, random);
+    const longest = lengths.get(i % rowSize);
+    if (range !== undefined) values[i] = randomId(range, mode, random);
+    else values[i] = longest === undefined ? plain() : random.integer(0, longest + 1);
   }
   return { kind: 'tensor', values, dims };
+}
+
+/** By element: how many positions the lengths that an input holds can count. */
+function lengthsOn(
+  manifest: Manifest,
+  input: TensorInput,
+  rows: number,
+  symbols: Record<string, number>,
+): Map<number, number> {
+  const lengths = new Map<number, number>();
+  for (const { length, count } of manifest.bags) {
+    if (length?.input !== input.name) continue;
+    const end = (length.from ?? 0) + sizeOf(count ?? 1, rows, symbols);
+    lengths.set(length.element, Math.max(end, lengths.get(length.element) ?? 0));
+  }
+  return lengths;
 }
 
 function raggedSample(
@@ -202,20 +226,38 @@ function narrow(
   const range = ranges.get(position) ?? { low, high, bags: [] };
   range.low = Math.max(range.low, low);
   range.high = Math.min(range.high, high);
-  range.bags.push({ low, high, padding: bag.padding });
+  range.bags.push({ low, high, bag });
   ranges.set(position, range);
 }
 
 function randomId(range: IdRange, mode: SampleMode, random: Random): number {
+  if (range.bags.some(({ bag }) => bag.map !== undefined)) return randomMapped(range, mode, random);
   if (mode === 'padded' && random.next() < PADDING_SHARE) {
-    const { padding } = range.bags[random.integer(0, range.bags.length)] ?? {};
-    const accepted = (bag: IdRange['bags'][number]): boolean =>
-      bag.padding === padding ||
-      (padding !== undefined && padding >= bag.low && padding < bag.high);
+    const { padding } = range.bags[random.integer(0, range.bags.length)]?.bag ?? {};
+    const accepted = ({ low, high, bag }: IdRange['bags'][number]): boolean =>
+      bag.padding === padding || (padding !== undefined && padding >= low && padding < high);
     if (padding !== undefined && range.bags.every(accepted)) return padding;
   }
   const high = mode === 'narrow' ? Math.min(range.high, range.low + 2) : range.high;
   return high <= range.low ? range.low : random.integer(range.low, high);
+}
+
+/** A number that all bags of a position map to a row, or leave out; small, large or negative. */
+function randomMapped(range: IdRange, mode: SampleMode, random: Random): number {
+  const accepted = (number: number): boolean =>
+    range.bags.every(({ low, high, bag }) => {
+      const id = mapId(bag.map ?? [], number);
+      const compared = bag.paddingOf === 'id' ? id : number;
+      if (compared === bag.padding) return mode === 'padded';
+      return id >= low && id < high;
+    });
+  for (let i = 0; i < TRIES; i++) {
+    const scale = [range.high, 4 * range.high, mode === 'narrow' ? 2 : MAX_NUMBER][i % 3] as number;
+    const sign = mode === 'padded' && random.next() < PADDING_SHARE ? -1 : 1;
+    const number = sign * random.integer(0, Math.min(Math.max(scale, 2), MAX_NUMBER));
+    if (accepted(number)) return number;
+  }
+  return Math.max(0, range.low);
 }
 
 /** Values for positions that no bag reads: the dense graph's own inputs. */

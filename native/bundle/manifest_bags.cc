@@ -1,9 +1,13 @@
 // The section "bags" of model.json.
+#include <algorithm>
+#include <iterator>
+#include <limits>
 #include <optional>
 #include <string>
 #include <utility>
 
 #include "bundle/manifest.h"
+#include "core/id_map.h"
 #include "core/limits.h"
 
 namespace gyrfalcon {
@@ -66,8 +70,10 @@ Status ReadBagInput(const JsonCursor& at, const JsonCursor& name, const Manifest
   GYR_RETURN_IF_ERROR(ReadReference(name, reading.inputs, "an input", &bag->input));
   const InputSpec& input = reading.spec.inputs[bag->input];
   if (input.kind == InputSpec::Kind::kTensor) {
-    if ((input.dtype != Dtype::kI32 && input.dtype != Dtype::kI64) || !HasBatch(input.shape)) {
-      return name.Invalid("a ragged input, or an i32 or i64 tensor with a \"batch\" extent,");
+    if (!CanMapIds(input.dtype) || !HasBatch(input.shape)) {
+      return name.Invalid(
+          "a ragged input, or a tensor with a \"batch\" extent and a dtype other than f16 and "
+          "bf16,");
     }
     return ReadTensorPositions(at, reading, bag);
   }
@@ -78,6 +84,109 @@ Status ReadBagInput(const JsonCursor& at, const JsonCursor& name, const Manifest
     return at.Find("pooling")->Invalid("sum or mean, the input being ragged,");
   }
   return Status::Ok();
+}
+
+Status ReadReplace(const JsonCursor& at, IdStep* step) {
+  static constexpr std::string_view kTests[] = {"eq", "ne", "lt", "le", "gt", "ge"};
+  const Result<JsonObject> fields = JsonObject::Open(at, {"op", "if", "value", "with"});
+  if (!fields.ok()) return fields.status();
+  const JsonCursor test = fields.value()["if"];
+  const auto* const found = test.kind() == JsonKind::kString
+                                ? std::find(std::begin(kTests), std::end(kTests), test.string())
+                                : std::end(kTests);
+  if (found == std::end(kTests)) return test.Invalid("a test (eq ne lt le gt ge)");
+  step->op = IdStep::Op::kReplace;
+  step->test = static_cast<IdStep::Test>(found - std::begin(kTests));
+  GYR_RETURN_IF_ERROR(ReadAnyInteger(fields.value()["value"], &step->a));
+  return ReadAnyInteger(fields.value()["with"], &step->b);
+}
+
+Status ReadClamp(const JsonCursor& at, IdStep* step) {
+  const Result<JsonObject> fields = JsonObject::Open(at, {"op"}, {"min", "max"});
+  if (!fields.ok()) return fields.status();
+  step->op = IdStep::Op::kClamp;
+  step->a = std::numeric_limits<int64_t>::min();
+  step->b = std::numeric_limits<int64_t>::max();
+  const auto min = fields.value().Find("min");
+  const auto max = fields.value().Find("max");
+  if (min) GYR_RETURN_IF_ERROR(ReadAnyInteger(*min, &step->a));
+  if (max) GYR_RETURN_IF_ERROR(ReadAnyInteger(*max, &step->b));
+  if ((!min && !max) || step->a > step->b) return at.Invalid("a clamp with min <= max");
+  return Status::Ok();
+}
+
+Status ReadIdStep(const JsonCursor& at, IdStep* step) {
+  if (at.kind() != JsonKind::kObject) return at.Invalid("an object");
+  const auto op = at.Find("op");
+  const std::string_view name =
+      op && op->kind() == JsonKind::kString ? op->string() : std::string_view();
+  if (name == "replace") return ReadReplace(at, step);
+  if (name == "clamp") return ReadClamp(at, step);
+  if (name == "abs") {
+    step->op = IdStep::Op::kAbs;
+    return JsonObject::Open(at, {"op"}).status();
+  }
+  const bool divides = name == "mod" || name == "rem" || name == "div" || name == "floordiv";
+  if (!divides && name != "add" && name != "mul") {
+    return at.Invalid(
+        "a step with the op add, mul, mod, rem, div, floordiv, abs, clamp or replace");
+  }
+  const std::string_view key = divides ? "by" : "value";
+  const Result<JsonObject> fields = JsonObject::Open(at, {"op", key});
+  if (!fields.ok()) return fields.status();
+  if (name == "add") step->op = IdStep::Op::kAdd;
+  if (name == "mul") step->op = IdStep::Op::kMul;
+  if (name == "mod") step->op = IdStep::Op::kMod;
+  if (name == "rem") step->op = IdStep::Op::kRem;
+  if (name == "div") step->op = IdStep::Op::kDiv;
+  if (name == "floordiv") step->op = IdStep::Op::kFloorDiv;
+  if (divides) return ReadInteger(fields.value()[key], 1, kMaxJsonInteger, &step->a);
+  return ReadAnyInteger(fields.value()[key], &step->a);
+}
+
+Status ReadMap(const JsonCursor& at, BagSpec* bag) {
+  GYR_RETURN_IF_ERROR(ExpectArray(at, limits::kMaxIdSteps));
+  bag->map.resize(at.size());
+  return at.EachElement(
+      [bag](const JsonCursor& element, size_t i) { return ReadIdStep(element, &bag->map[i]); });
+}
+
+// "padding": which ids contribute nothing; "paddingOf": whether it is compared before or after map.
+Status ReadPadding(const JsonObject& fields, BagSpec* bag) {
+  const auto padding = fields.Find("padding");
+  if (padding) {
+    bag->has_padding = true;
+    GYR_RETURN_IF_ERROR(ReadAnyInteger(*padding, &bag->padding));
+  }
+  const auto of = fields.Find("paddingOf");
+  if (!of) return Status::Ok();
+  if (!padding) return of->Invalid("nothing, there being no padding,");
+  if (of->kind() != JsonKind::kString || (of->string() != "input" && of->string() != "id")) {
+    return of->Invalid("\"input\" or \"id\"");
+  }
+  bag->padding_is_mapped = of->string() == "id";
+  return Status::Ok();
+}
+
+Status ReadLength(const JsonCursor& at, const ManifestReading& reading, BagSpec* bag) {
+  if (reading.spec.inputs[bag->input].kind == InputSpec::Kind::kRagged) {
+    return at.Invalid("nothing, the input being ragged,");
+  }
+  const Result<JsonObject> object = JsonObject::Open(at, {"input", "element"}, {"from"});
+  if (!object.ok()) return object.status();
+  const JsonCursor name = object.value()["input"];
+  GYR_RETURN_IF_ERROR(ReadReference(name, reading.inputs, "an input", &bag->length_input));
+  const InputSpec& input = reading.spec.inputs[bag->length_input];
+  if (input.kind != InputSpec::Kind::kTensor || !CanMapIds(input.dtype) || !HasBatch(input.shape)) {
+    return name.Invalid(
+        "a tensor input with a \"batch\" extent and a dtype other than f16 and bf16,");
+  }
+  const JsonCursor element = object.value()["element"];
+  GYR_RETURN_IF_ERROR(ReadInteger(element, 0, kMaxStep, &bag->length_element));
+  if (const auto from = object.value().Find("from")) {
+    GYR_RETURN_IF_ERROR(ReadInteger(*from, 0, kMaxStep, &bag->length_from));
+  }
+  return CheckPositions(element, input, bag->length_element, 0, {Extent::Kind::kFixed, 1, -1});
 }
 
 Status ReadAdd(const JsonCursor& at, bool ragged, BagSpec* bag) {
@@ -119,9 +228,9 @@ Status ReadWeights(const JsonCursor& at, const ManifestReading& reading, BagSpec
 }
 
 Status ReadBag(const JsonCursor& at, ManifestReading* reading) {
-  const Result<JsonObject> object =
-      JsonObject::Open(at, {"table", "input", "pooling", "slot", "offset"},
-                       {"start", "step", "count", "add", "padding", "weights"});
+  const Result<JsonObject> object = JsonObject::Open(
+      at, {"table", "input", "pooling", "slot", "offset"},
+      {"start", "step", "count", "map", "add", "padding", "paddingOf", "length", "weights"});
   if (!object.ok()) return object.status();
   const JsonObject& fields = object.value();
   BagSpec bag;
@@ -130,9 +239,10 @@ Status ReadBag(const JsonCursor& at, ManifestReading* reading) {
   GYR_RETURN_IF_ERROR(ReadBagInput(at, fields["input"], *reading, &bag));
   const bool ragged = reading->spec.inputs[bag.input].kind == InputSpec::Kind::kRagged;
   if (const auto add = fields.Find("add")) GYR_RETURN_IF_ERROR(ReadAdd(*add, ragged, &bag));
-  if (const auto padding = fields.Find("padding")) {
-    bag.has_padding = true;
-    GYR_RETURN_IF_ERROR(ReadAnyInteger(*padding, &bag.padding));
+  if (const auto map = fields.Find("map")) GYR_RETURN_IF_ERROR(ReadMap(*map, &bag));
+  GYR_RETURN_IF_ERROR(ReadPadding(fields, &bag));
+  if (const auto length = fields.Find("length")) {
+    GYR_RETURN_IF_ERROR(ReadLength(*length, *reading, &bag));
   }
   if (const auto weights = fields.Find("weights")) {
     GYR_RETURN_IF_ERROR(ReadWeights(*weights, *reading, &bag));

@@ -11,6 +11,7 @@
 
 #include "backends/lookup.h"
 #include "core/arena.h"
+#include "core/id_map.h"
 #include "core/model.h"
 #include "core/status.h"
 
@@ -84,9 +85,12 @@ class Batch {
   Status ResolveSymbols(const BatchOptions& options);
   Status LayOutInputs(const BatchOptions& options, ArenaLayout* layout);
   Status LayOutSlots(ArenaLayout* layout);
+  Status LayOutIds(ArenaLayout* layout);
   Status ResolveOutputShapes(size_t input_bytes);
   Status BuildGroups();
-  Status BuildBag(const BagSpec& bag);
+  Status BuildBag(size_t index);
+  Status ReadMappedIds(size_t index, BagGroup* group);
+  void MapAllIds(int64_t rows);
   Status BindEngine();
   Result<int64_t> Resolve(const Extent& extent) const;
   Status ShapeOf(const Shape& shape, BatchField* field) const;
@@ -111,6 +115,15 @@ class Batch {
     BatchField copy;
   };
   std::vector<IdCopy> id_copies_;
+  // Ids that are computed, each in private_; several bags may read one.
+  struct MappedIds {
+    int first_bag = 0;
+    size_t offset = 0;
+    IdMap map;
+    const int32_t* offsets = nullptr;  // ragged: checked ones; the map then has one row
+  };
+  std::vector<MappedIds> mapped_;
+  std::vector<int> mapped_of_bag_;  // per ModelSpec::bags; -1: ids are read from the input
   std::vector<BagGroup> groups_;
   std::unique_ptr<EngineContext> context_;
   ScoreTimes times_;

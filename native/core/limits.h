@@ -21,6 +21,7 @@ inline constexpr int64_t kMaxDim = 16384;                        // elements of 
 inline constexpr int64_t kMaxTableRows = int64_t{1} << 40;       // rows of a table
 inline constexpr int64_t kMaxBatchRows = int64_t{1} << 24;       // rows of a batch
 inline constexpr int64_t kMaxHotness = int64_t{1} << 20;         // ids of a fixed-hotness bag
+inline constexpr size_t kMaxIdSteps = 16;                        // from an input's number to an id
 inline constexpr int64_t kMaxRaggedIndices = int64_t{1} << 31;   // ids of a ragged input in a batch
 inline constexpr int64_t kMaxElementsPerRow = int64_t{1} << 28;  // of one tensor, per batch row
 inline constexpr size_t kMaxArenaBytes = size_t{1} << 40;        // of one batch

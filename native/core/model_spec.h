@@ -60,19 +60,44 @@ struct SlotSpec {
   Shape shape;
 };
 
+// One step from the number that an input holds to an id, in wrapping 64-bit arithmetic.
+struct IdStep {
+  enum class Op : uint8_t {
+    kAdd,       // x + a
+    kMul,       // x * a
+    kMod,       // x modulo a, in [0, a)
+    kRem,       // remainder of x / a, with the sign of x
+    kDiv,       // x / a, rounded toward zero
+    kFloorDiv,  // x / a, rounded down
+    kAbs,       // |x|
+    kClamp,     // a where x < a, b where x > b
+    kReplace    // b where `test` holds between x and a
+  };
+  enum class Test : uint8_t { kEq, kNe, kLt, kLe, kGt, kGe };
+  Op op = Op::kAdd;
+  Test test = Test::kEq;
+  int64_t a = 0;
+  int64_t b = 0;
+};
+
 // One embedding bag per batch row (pooling none: `count` single-row bags per batch row, written
 // one after another).
 struct BagSpec {
   int table = 0;
-  int input = 0;  // ModelSpec::inputs; a ragged one, or an i32/i64 tensor
+  int input = 0;  // ModelSpec::inputs; a ragged one, or a tensor with a batch extent
   Pooling pooling = Pooling::kSum;
-  int64_t start = 0;         // tensor input: element of the row where the bag's ids begin,
-  int64_t step = 1;          //   distance between them,
-  Extent count;              //   and their number (fixed or symbol)
-  std::vector<int64_t> add;  // empty, one value for all positions, or one per position
-  bool has_padding = false;  // ids equal to `padding` contribute nothing and are not counted
-  int64_t padding = 0;       //   (compared before `add`)
-  int weights_input = -1;    // tensor input of f32 per-sample weights (ragged: == input), or -1
+  int64_t start = 0;               // tensor input: element of the row where the bag's ids begin,
+  int64_t step = 1;                //   distance between them,
+  Extent count;                    //   and their number (fixed or symbol)
+  std::vector<IdStep> map;         // from the input's numbers to ids
+  std::vector<int64_t> add;        // empty, one value for all positions, or one per position
+  bool has_padding = false;        // ids equal to `padding` contribute nothing and are not counted
+  int64_t padding = 0;             //   (compared before `add`,
+  bool padding_is_mapped = false;  // after `map` or before it)
+  int length_input = -1;           // tensor input with a batch extent, or -1: its element
+  int64_t length_element = 0;      //   `length_element` says how many of a row's positions count,
+  int64_t length_from = 0;         //   of which the bag's first is this one
+  int weights_input = -1;  // tensor input of f32 per-sample weights (ragged: == input), or -1
   int64_t weights_start = 0;
   int64_t weights_step = 1;
   int slot = 0;             // ModelSpec::slots
@@ -90,6 +115,12 @@ struct OutputSpec {
   Dtype dtype = Dtype::kF32;
   Shape shape;
 };
+
+// Whether a bag reads its ids through core/id_map.h instead of straight from the input.
+inline bool MapsIds(const BagSpec& bag, const InputSpec& input) {
+  const bool are_ids = input.dtype == Dtype::kI32 || input.dtype == Dtype::kI64;
+  return !are_ids || !bag.map.empty() || bag.length_input >= 0;
+}
 
 struct ModelSpec {
   std::string name;

@@ -21,7 +21,9 @@ import torch  # noqa: E402
 
 from zoo import Fixture, make_inputs, seeded_module  # noqa: E402
 
-FAMILIES = ("dlrm", "bags", "pooling", "ctr", "crosses", "sequence", "towers", "odd", "layouts", "handmade")
+FAMILIES = (
+    "dlrm", "bags", "pooling", "ctr", "crosses", "sequence", "towers", "computed", "odd", "layouts", "handmade",
+)
 EXPORT_BATCH = 5
 WITH_NOTES = ("dlrm-columns", "bag-sum-offsets", "pool-masked-mean-clamp")
 MANIFEST = HERE / "manifest.json"

@@ -1,5 +1,5 @@
 /** From the pooled rows of one bag of unknown number to those of all bags: [batch, dim]. */
-import { poolBags } from './bags.js';
+import { poolBags, sameMap, samePadding } from './bags.js';
 import { bagCount } from './bounds.js';
 import * as cells from './cells.js';
 import type { Bag, Bounds, Cell, Grid, Padding, PooledSegment, RowCell, Value } from './domain.js';
@@ -29,7 +29,13 @@ function padRows(grid: Grid, padding: Padding): Grid | null {
   const list = grid.cells.map((cell, i): Cell | null => {
     const id = own[i];
     if (id?.type !== 'id') return null;
-    return cells.multiply(cell, { type: 'mask', id, padding: padding.id - id.add, keep: true });
+    return cells.multiply(cell, {
+      type: 'mask',
+      id,
+      padding: padding.id - id.add,
+      keep: true,
+      test: { if: 'ne', value: padding.id },
+    });
   });
   return list.includes(null) ? null : { axes: grid.axes, cells: list as Cell[] };
 }
@@ -103,7 +109,9 @@ function follows(bag: Bag, first: Bag, at: number): boolean {
   return (
     bag.pooling === 'none' &&
     bag.share === null &&
-    bag.padding === first.padding &&
+    bag.length === null &&
+    samePadding(bag, first) &&
+    sameMap(run.map, first.run.map) &&
     run.input === first.run.input &&
     run.start === first.run.start + at &&
     run.adds[0] === first.run.adds[0] &&

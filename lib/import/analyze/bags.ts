@@ -1,4 +1,5 @@
 /** Bags and runs of ids: how single lookups become pooled ones. */
+import type { IdStep } from '../manifest.js';
 import type { Bag, CountCell, IdCell, Matrix, Run } from './domain.js';
 
 /** Sums of more ids than this are not taken apart again. */
@@ -11,13 +12,23 @@ export function singleRun(id: IdCell): Run {
     step: id.step,
     count: 1,
     ragged: null,
+    map: id.map,
     adds: [id.add],
     clamped: id.clamped,
   };
 }
 
 export function lookupBag(table: Matrix, id: IdCell): Bag {
-  return { table, pooling: 'none', run: singleRun(id), padding: null, weights: null, share: null };
+  return {
+    table,
+    pooling: 'none',
+    run: singleRun(id),
+    padding: null,
+    paddingMap: [],
+    length: null,
+    weights: null,
+    share: null,
+  };
 }
 
 /** Whether a bag is still one id (per batch row and symbol). */
@@ -25,7 +36,11 @@ export function isSingle(bag: Bag): boolean {
   return bag.pooling === 'none' && bag.run.count === 1 && bag.run.ragged === null;
 }
 
-/** Whether two runs read the same elements of the same input. */
+export function sameMap(a: readonly IdStep[], b: readonly IdStep[]): boolean {
+  return a === b || JSON.stringify(a) === JSON.stringify(b);
+}
+
+/** Whether two runs read the same elements of the same input, whatever is made of them. */
 export function sameElements(a: Run, b: Run): boolean {
   return (
     a.input === b.input &&
@@ -42,7 +57,8 @@ export function joinRuns(runs: readonly Run[], symbol: string | null): Run | nul
   const [first, second] = runs;
   if (
     first === undefined ||
-    runs.some((run) => run.count !== 1 || run.ragged !== null || run.input !== first.input)
+    runs.some((run) => run.count !== 1 || run.ragged !== null || run.input !== first.input) ||
+    runs.some((run) => !sameMap(run.map, first.map))
   ) {
     return null;
   }
@@ -66,7 +82,7 @@ function takeApart(bag: Bag, mode: 'sum' | 'mean'): readonly Bag[] | null {
   const { run, weights } = bag;
   if (bag.pooling !== mode) return [bag];
   if (typeof run.count !== 'number' || run.ragged !== null || run.count > MAX_APART) return null;
-  if (mode === 'mean' && bag.padding !== null) return null;
+  if (mode === 'mean' && (bag.padding !== null || bag.length !== null)) return null;
   return Array.from({ length: run.count }, (_, i): Bag => {
     const single = {
       ...run,
@@ -77,7 +93,8 @@ function takeApart(bag: Bag, mode: 'sum' | 'mean'): readonly Bag[] | null {
     };
     const own =
       weights === null ? null : { ...weights, start: weights.start + i * weights.step, step: 0 };
-    return { ...bag, pooling: 'none', run: single, weights: own };
+    const length = bag.length === null ? null : { ...bag.length, first: bag.length.first + i };
+    return { ...bag, pooling: 'none', run: single, weights: own, length };
   });
 }
 
@@ -104,10 +121,11 @@ function poolSingles(
   if (first === undefined) return null;
   if (
     ordered.some(
-      (bag) => !isSingle(bag) || bag.table !== first.table || bag.padding !== first.padding,
+      (bag) => !isSingle(bag) || bag.table !== first.table || !samePadding(bag, first),
     )
   )
     return null;
+  if (!lengthsFollow(ordered, symbol)) return null;
   const run = joinRuns(
     ordered.map((bag) => bag.run),
     symbol,
@@ -117,14 +135,14 @@ function poolSingles(
   if (weights === undefined) return null;
   if (first.share !== null) {
     const shared = ordered.every(
-      (bag) => bag.share !== null && sameCount(bag.share, run, first.padding),
+      (bag) => bag.share !== null && sameCount(bag.share, { ...bag, run }),
     );
     if (!shared || mode !== 'sum' || weights !== null) return null;
     return { ...first, pooling: 'mean', run, share: null };
   }
   if (ordered.some((bag) => bag.share !== null)) return null;
   // A mean over all positions is not the mean over those that count.
-  if (mode === 'mean' && first.padding !== null) return null;
+  if (mode === 'mean' && (first.padding !== null || first.length !== null)) return null;
   if (run.count === 1) return first;
   return { ...first, pooling: mode, run, weights };
 }
@@ -146,13 +164,35 @@ function joinWeights(bags: readonly Bag[], symbol: string | null): Bag['weights'
   return follow && step >= 1 ? { ...first, step } : undefined;
 }
 
-/** Whether a count counts exactly the ids of a run that are not `padding`. */
-export function sameCount(count: CountCell, run: Run, padding: number | null): boolean {
-  return count.padding === padding && sameElements(count.ids, run);
+export function samePadding(a: Bag, b: Bag): boolean {
+  return a.padding === b.padding && sameMap(a.paddingMap, b.paddingMap);
+}
+
+/** Whether the bags are cut off by one length, each at its place among them. */
+export function lengthsFollow(bags: readonly Bag[], symbol: string | null): boolean {
+  const first = bags[0]?.length ?? null;
+  return bags.every(({ length }, i) => {
+    if (length === null || first === null) return length === first;
+    const place = symbol === null ? first.first + i : first.first;
+    return (
+      length.input === first.input && length.element === first.element && length.first === place
+    );
+  });
+}
+
+/** Whether a count counts exactly the ids of a bag that are not its padding. */
+export function sameCount(count: CountCell, { run, padding, paddingMap, length }: Bag): boolean {
+  return (
+    count.padding === padding &&
+    length === null &&
+    sameMap(count.ids.map, paddingMap) &&
+    (count.exact || sameMap(paddingMap, run.map)) &&
+    sameElements(count.ids, run)
+  );
 }
 
 /** Text that is equal for equal bags. */
 export function bagKey(bag: Bag): string {
-  const { table, run } = bag;
-  return JSON.stringify([table.name, bag.pooling, run, bag.padding, bag.weights, bag.share]);
+  const { table, ...rest } = bag;
+  return JSON.stringify([table.name, rest]);
 }

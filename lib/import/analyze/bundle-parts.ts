@@ -1,7 +1,14 @@
 /** The manifest's inputs, slots, bags and outputs of a cut graph. */
 import type { AnalyzeOptions } from '../lowered.js';
-import type { DtypeName, Extent, ManifestBag, ManifestInput, ManifestOutput } from '../manifest.js';
-import { type OnnxModel, OnnxType } from '../onnx/types.js';
+import type {
+  DtypeName,
+  Extent,
+  IdStep,
+  ManifestBag,
+  ManifestInput,
+  ManifestOutput,
+} from '../manifest.js';
+import { type OnnxModel, OnnxType, type OnnxValueInfo } from '../onnx/types.js';
 import { isInteger } from './constants.js';
 import type { LookupValue, Slot } from './cut.js';
 import { bagsOf, canonicalFactors, groupBags, isCanonical, symbolOf } from './cuttable.js';
@@ -44,6 +51,8 @@ export interface RaggedUse {
 /** Which inputs the bags read, and how. */
 export interface InputUse {
   readonly ids: ReadonlySet<string>;
+  /** Inputs whose 64-bit numbers are reduced to ids. */
+  readonly wide: ReadonlySet<string>;
   readonly ragged: ReadonlyMap<string, RaggedUse>;
   /** Inputs whose values another form replaces: offsets and weights of ragged bags. */
   readonly replaced: ReadonlySet<string>;
@@ -54,13 +63,17 @@ export function inputUse(
   lookups: readonly LookupValue[],
 ): InputUse | { readonly conflict: string } {
   const ids = new Set<string>();
+  const wide = new Set<string>();
   const ragged = new Map<string, RaggedUse>();
   for (const bag of lookups.flatMap(({ grid }) => bagsOf(grid))) {
     const { input, ragged: source } = bag.run;
     if (source === null) {
       ids.add(input);
+      if (reducesIds(bag)) wide.add(input);
+      if (bag.length !== null) ids.add(bag.length.input);
       continue;
     }
+    if (reducesIds(bag)) wide.add(input);
     const weights = bag.weights?.input ?? null;
     const known = ragged.get(input);
     if (known === undefined) ragged.set(input, { ...source, weights });
@@ -80,12 +93,19 @@ export function inputUse(
   );
   for (const input of ragged.keys())
     if (ids.has(input) || replaced.has(input)) return { conflict: input };
-  return { ids, ragged, replaced };
+  return { ids, wide, ragged, replaced };
+}
+
+/** Whether numbers that are no row of any table can be ids all the same, such as 64-bit hashes. */
+function reducesIds({ run }: Bag): boolean {
+  return run.map.some((step) => step.op === 'mod' || step.op === 'rem' || step.op === 'mul');
 }
 
 /** The type that ids have in batches. */
-function idType(dataType: number, options: AnalyzeOptions): 'i32' | 'i64' {
-  return dataType !== OnnxType.int32 && options.ids === 'i64' ? 'i64' : 'i32';
+function idType(info: OnnxValueInfo, use: InputUse, options: AnalyzeOptions): 'i32' | 'i64' {
+  if (info.dataType === OnnxType.int32 || options.ids === 'i32') return 'i32';
+  if (options.ids === 'i64') return 'i64';
+  return use.wide.has(info.name) && info.dataType === OnnxType.int64 ? 'i64' : 'i32';
 }
 
 export function manifestInputs(
@@ -101,7 +121,7 @@ export function manifestInputs(
       out.push({
         name: info.name,
         kind: 'ragged',
-        dtype: idType(info.dataType, options),
+        dtype: idType(info, use, options),
         weights: ragged.weights !== null,
         source: {
           offsets: ragged.offsets,
@@ -111,9 +131,10 @@ export function manifestInputs(
       continue;
     }
     if (use.replaced.has(info.name)) continue;
-    const dtype = use.ids.has(info.name)
-      ? idType(info.dataType, options)
-      : dtypeName(info.dataType);
+    const dtype =
+      use.ids.has(info.name) && isInteger(info.dataType)
+        ? idType(info, use, options)
+        : dtypeName(info.dataType);
     if (dtype === null) throw new Error(`no dtype for input ${info.name}`);
     out.push({
       name: info.name,
@@ -145,7 +166,7 @@ export function denseInputs(
     const narrow =
       use.ids.has(info.name) &&
       isInteger(info.dataType) &&
-      idType(info.dataType, options) === 'i32';
+      idType(info, use, options) === 'i32';
     return [
       {
         name: info.name,
@@ -210,7 +231,10 @@ function manifestBag(
   offset: number,
   tableNames: ReadonlyMap<string, string>,
 ): ManifestBag {
-  const { run, table, pooling, padding, weights } = bag;
+  const { run, table, pooling, padding, paddingMap, length, weights } = bag;
+  // Where the ids below 0 are padding nobody sees what they are raised to.
+  const isRaised = run.clamped && padding !== -1;
+  const map: IdStep[] = isRaised ? [...run.map, { op: 'clamp', min: 0 }] : [...run.map];
   const symbolic = slot.symbol !== null && pooling === 'none';
   const adds = run.adds.some((add) => add !== 0)
     ? run.adds.length === 1
@@ -227,8 +251,19 @@ function manifestBag(
     input: run.input,
     pooling,
     ...(run.ragged === null ? places : {}),
+    ...(map.length === 0 ? {} : { map }),
     ...(adds === undefined ? {} : { add: adds }),
     ...(padding === null ? {} : { padding }),
+    ...(paddingMap.length === 0 ? {} : { paddingOf: 'id' }),
+    ...(length === null
+      ? {}
+      : {
+          length: {
+            input: length.input,
+            element: length.element,
+            ...(length.first === 0 ? {} : { from: length.first }),
+          },
+        }),
     ...(weights === null
       ? {}
       : { weights: run.ragged === null ? { ...weights, step: Math.max(1, weights.step) } : true }),

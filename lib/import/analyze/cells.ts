@@ -1,9 +1,11 @@
 /** Element-wise arithmetic on cells. Each function returns null for what has no meaning here. */
 
 import { OnnxType } from '../onnx/types.js';
-import { isSingle, sameCount, sameElements, singleRun } from './bags.js';
+import type { IdStep, IdTest } from '../manifest.js';
+import { isSingle, sameCount, sameElements, sameMap, singleRun } from './bags.js';
 import { castNumber, isFloat, isInteger } from './constants.js';
-import type { Bag, Cell, IdCell, MaskCell, RowCell } from './domain.js';
+import type { Bag, Cell, Comparison, IdCell, MaskCell, RowCell, TestCell } from './domain.js';
+import { elementId } from './inputs.js';
 
 /** A count plus this much, or at least this much, divides like the count. */
 const MAX_EPSILON = 1e-6;
@@ -15,16 +17,64 @@ function rows(cell: RowCell, change: (bag: Bag) => Bag | null): RowCell | null {
   return parts.includes(null) ? null : { type: 'row', parts: parts as Bag[] };
 }
 
-function sameId(a: IdCell, b: IdCell): boolean {
+function sameElement(a: IdCell, b: IdCell): boolean {
   return a.input === b.input && a.start === b.start && a.step === b.step;
+}
+
+function sameId(a: IdCell, b: IdCell): boolean {
+  return sameElement(a, b) && sameMap(a.map, b.map) && a.add === b.add && a.clamped === b.clamped;
+}
+
+/** An id with everything that is done to it as steps. */
+function withSteps(id: IdCell, ...steps: readonly IdStep[]): IdCell {
+  const map = [...id.map];
+  if (id.clamped) map.push({ op: 'clamp', min: 0 });
+  if (id.add !== 0) map.push({ op: 'add', value: id.add });
+  return { ...id, map: [...map, ...steps], add: 0, clamped: false };
+}
+
+const OPPOSITE: Readonly<Record<IdTest, IdTest>> = {
+  eq: 'ne',
+  ne: 'eq',
+  lt: 'ge',
+  ge: 'lt',
+  le: 'gt',
+  gt: 'le',
+};
+
+function negated<T extends MaskCell | TestCell>(cell: T): T {
+  const test: Comparison = { ...cell.test, if: OPPOSITE[cell.test.if] };
+  return cell.type === 'mask' ? { ...cell, keep: !cell.keep, test } : { ...cell, test };
+}
+
+/** Whether the mask tells its padding from everything else, not only from what is above. */
+export function isExact(mask: MaskCell): boolean {
+  return mask.test.if === 'eq' || mask.test.if === 'ne';
 }
 
 /** Zero where the mask is: an id that is padding contributes nothing. */
 function maskBag(bag: Bag, mask: MaskCell): Bag | null {
   if (!mask.keep || !isSingle(bag) || !sameElements(bag.run, singleRun(mask.id))) return null;
-  if (bag.run.step !== mask.id.step || (bag.padding !== null && bag.padding !== mask.padding))
+  if (bag.run.step !== mask.id.step) return null;
+  const { map } = mask.id;
+  // Numbers that are mapped to ids may lie on either side of a padding.
+  if (!sameMap(map, bag.run.map) && (map.length > 0 || !isExact(mask))) return null;
+  if (bag.padding !== null && (bag.padding !== mask.padding || !sameMap(bag.paddingMap, map)))
     return null;
-  return { ...bag, padding: mask.padding };
+  return { ...bag, padding: mask.padding, paddingMap: map };
+}
+
+/** Zero from a length on, which is another input's element. */
+function cutBag(bag: Bag, { id, test }: MaskCell | TestCell): Bag | null {
+  if (!isSingle(bag) || bag.length !== null || bag.share !== null) return null;
+  if (id.map.length > 0 || id.add !== 0 || id.clamped || id.step !== 0) return null;
+  if (test.value === 'position') {
+    if (test.if !== 'gt' || bag.run.step === 0) return null;
+    return { ...bag, length: { input: id.input, element: id.start, first: 0 } };
+  }
+  const first = test.if === 'gt' ? test.value : test.if === 'ge' ? test.value - 1 : -1;
+  if (!Number.isInteger(first) || first < 0) return null;
+  return { ...bag, length: { input: id.input, element: id.start, first } };
 }
 
 function multiplyRow(row: RowCell, by: Cell): RowCell | null {
@@ -32,7 +82,9 @@ function multiplyRow(row: RowCell, by: Cell): RowCell | null {
     case 'number':
       return by.value === 1 ? row : rows(row, (bag) => meanByFactor(bag, by.value));
     case 'mask':
-      return rows(row, (bag) => maskBag(bag, by));
+      return rows(row, (bag) => maskBag(bag, by) ?? cutBag(bag, by));
+    case 'test':
+      return rows(row, (bag) => cutBag(bag, by));
     case 'real':
       return rows(row, (bag) => {
         if (!isSingle(bag) || bag.weights !== null || bag.share !== null) return null;
@@ -57,7 +109,8 @@ function meanByFactor(bag: Bag, factor: number): Bag | null {
     bag.pooling !== 'sum' ||
     typeof count !== 'number' ||
     bag.run.ragged !== null ||
-    bag.padding !== null
+    bag.padding !== null ||
+    bag.length !== null
   )
     return null;
   return Math.abs(factor * count - 1) < MAX_EPSILON ? { ...bag, pooling: 'mean' } : null;
@@ -76,18 +129,49 @@ export const multiply: Combine = (x, y) => {
     x.keep &&
     y.keep &&
     x.padding === y.padding &&
+    isExact(x) === isExact(y) &&
     sameId(x.id, y.id)
   )
     return x;
-  return null;
+  if (x.type !== 'id') return y.type === 'id' ? multiply(y, x) : null;
+  if (y.type === 'number') {
+    return Number.isSafeInteger(y.value) ? withSteps(x, { op: 'mul', value: y.value }) : null;
+  }
+  return y.type === 'mask' || y.type === 'test' ? replaceWhere(x, negated(y), 0) : null;
 };
+
+/** The id, or a number where the comparison of that same id holds. */
+function replaceWhere(id: IdCell, { id: tested, test }: MaskCell | TestCell, by: number) {
+  if (!sameId(id, tested) || test.value === 'position') return null;
+  if (!Number.isSafeInteger(test.value) || !Number.isSafeInteger(by)) return null;
+  return withSteps(id, { op: 'replace', if: test.if, value: test.value, with: by });
+}
+
+/**
+ * An id divided by a positive number, or what remains: `mod` is never negative, `rem` has the sign
+ * of the id, `div` is rounded toward zero.
+ */
+export function divideInteger(op: 'mod' | 'rem' | 'div'): Combine {
+  return (x, y) => {
+    if (x.type !== 'id' || y.type !== 'number') return null;
+    if (!Number.isSafeInteger(y.value) || y.value < 1) return null;
+    return withSteps(x, { op, by: y.value });
+  };
+}
+
+export function absolute(cell: Cell): Cell | null {
+  return cell.type === 'id' ? withSteps(cell, { op: 'abs' }) : null;
+}
 
 export const add: Combine = (x, y) => {
   if (x.type === 'number' && y.type !== 'number') return add(y, x);
   if (y.type !== 'number') return null;
   if (x.type === 'number') return { type: 'number', value: x.value + y.value };
   if (y.value === 0) return x;
-  if (x.type === 'id' && !x.clamped) return { ...x, add: x.add + y.value };
+  if (x.type === 'id') {
+    const id = x.clamped ? withSteps(x) : x;
+    return { ...id, add: id.add + y.value };
+  }
   if (x.type === 'count' && !x.safe && y.value > 0 && y.value <= MAX_EPSILON)
     return { ...x, safe: true };
   return null;
@@ -95,7 +179,12 @@ export const add: Combine = (x, y) => {
 
 export const subtract: Combine = (x, y) => {
   if (y.type === 'number') return add(x, { type: 'number', value: -y.value });
-  return x.type === 'number' && x.value === 1 && y.type === 'mask' ? { ...y, keep: !y.keep } : null;
+  if (x.type === 'id' && y.type === 'borrow') {
+    const quotient = withSteps(y.id, { op: 'div', by: y.by });
+    return sameId(x, quotient) ? withSteps(y.id, { op: 'floordiv', by: y.by }) : null;
+  }
+  const isOne = x.type === 'number' && x.value === 1;
+  return isOne && (y.type === 'mask' || y.type === 'test') ? negated(y) : null;
 };
 
 export const divide: Combine = (x, y) => {
@@ -109,7 +198,7 @@ export const divide: Combine = (x, y) => {
   if (x.type === 'mask') return x.keep ? { type: 'share', mask: x, count: y } : null;
   if (x.type !== 'row') return null;
   return rows(x, (bag) => {
-    const whole = bag.padding !== null && sameCount(y, bag.run, bag.padding);
+    const whole = bag.padding !== null && sameCount(y, bag);
     if (!whole || bag.weights !== null || bag.share !== null) return null;
     // The mean of one id that may be padding is the id's row, or zeros.
     if (isSingle(bag)) return bag;
@@ -121,7 +210,10 @@ export const divide: Combine = (x, y) => {
 export function divideBySymbol(x: Cell, symbol: string): Cell | null {
   if (x.type !== 'row') return null;
   return rows(x, (bag) =>
-    bag.pooling === 'sum' && bag.run.count === symbol && bag.padding === null
+    bag.pooling === 'sum' &&
+    bag.run.count === symbol &&
+    bag.padding === null &&
+    bag.length === null
       ? { ...bag, pooling: 'mean' }
       : null,
   );
@@ -130,12 +222,17 @@ export function divideBySymbol(x: Cell, symbol: string): Cell | null {
 /** x op y for op of >, >=, <, <=, ==. */
 export function compare(op: string): Combine {
   return (x, y) => {
-    if (x.type === 'number' && y.type !== 'number') return compare(MIRRORED[op] ?? op)(y, x);
+    const isPlain = x.type === 'number' || x.type === 'position';
+    if (isPlain && y.type !== 'number' && y.type !== 'position')
+      return compare(MIRRORED[op] ?? op)(y, x);
+    if (x.type === 'id' && y.type === 'position') {
+      return { type: 'test', id: x, test: { if: TESTS[op] ?? 'eq', value: 'position' } };
+    }
     if (y.type !== 'number') return null;
     if (x.type === 'number')
       return { type: 'number', value: Number(COMPARE[op]?.(x.value, y.value) ?? 0) };
     if (x.type === 'id') return compareId(op, x, y.value);
-    if (x.type === 'mask') return compareMask(op, x, y.value);
+    if (x.type === 'mask' || x.type === 'test') return compareMask(op, x, y.value);
     if (x.type === 'count' && op === 'Equal' && y.value === 0) return { type: 'empty', count: x };
     return null;
   };
@@ -155,66 +252,116 @@ const COMPARE: Readonly<Record<string, (a: number, b: number) => boolean>> = {
   LessOrEqual: (a, b) => a <= b,
 };
 
+const TESTS: Readonly<Record<string, IdTest>> = {
+  Equal: 'eq',
+  Greater: 'gt',
+  Less: 'lt',
+  GreaterOrEqual: 'ge',
+  LessOrEqual: 'le',
+};
+
 /**
  * An id is a row number, so it is never negative, unless -1 stands for padding: "greater than 0"
  * tells padding 0 from the rest, "at least 0" tells padding -1.
  */
-function compareId(op: string, id: IdCell, value: number): MaskCell | null {
-  if (op === 'Equal') {
-    return id.clamped ? null : { type: 'mask', id, padding: value - id.add, keep: false };
-  }
-  if (id.add !== 0 || id.clamped) return null;
+function compareId(op: string, given: IdCell, value: number): MaskCell | TestCell {
+  const id = given.clamped ? withSteps(given) : given;
+  const test: Comparison = { if: TESTS[op] ?? 'eq', value };
+  if (op === 'Equal') return { type: 'mask', id, padding: value - id.add, keep: false, test };
   const above = op === 'Greater' || op === 'LessOrEqual' ? value : value - 1;
-  if (above !== 0 && above !== -1) return null;
-  return { type: 'mask', id, padding: above, keep: op === 'Greater' || op === 'GreaterOrEqual' };
+  if (id.add !== 0 || (above !== 0 && above !== -1)) return { type: 'test', id, test };
+  const keep = op === 'Greater' || op === 'GreaterOrEqual';
+  return { type: 'mask', id, padding: above, keep, test };
 }
 
-function compareMask(op: string, mask: MaskCell, value: number): MaskCell | null {
+function compareMask(op: string, mask: MaskCell | TestCell, value: number): Cell | null {
   const test = COMPARE[op];
   if (test === undefined) return null;
   const [zero, one] = [test(0, value), test(1, value)];
   if (zero === one) return null;
-  return one ? mask : { ...mask, keep: !mask.keep };
+  return one ? mask : negated(mask);
 }
 
 export function not(cell: Cell): Cell | null {
-  if (cell.type === 'mask') return { ...cell, keep: !cell.keep };
+  if (cell.type === 'mask' || cell.type === 'test') return negated(cell);
   return cell.type === 'number' ? { type: 'number', value: cell.value === 0 ? 1 : 0 } : null;
 }
 
 export const both: Combine = (x, y) =>
-  x.type === 'number' || y.type === 'number' || x.type === 'mask' ? multiply(x, y) : null;
+  x.type === 'number' || y.type === 'number' || x.type === 'mask'
+    ? (multiply(x, y) ?? borrow(x, y) ?? borrow(y, x))
+    : null;
+
+/** id < 0 and id mod n != 0. */
+function borrow(x: Cell, y: Cell): Cell | null {
+  if ((x.type !== 'mask' && x.type !== 'test') || y.type !== 'mask') return null;
+  const last = y.id.map[y.id.map.length - 1];
+  if (x.test.if !== 'lt' || x.test.value !== 0 || last?.op !== 'mod') return null;
+  if (y.test.if !== 'ne' || y.test.value !== 0) return null;
+  const same = sameId(y.id, withSteps(x.id, last));
+  return same ? { type: 'borrow', id: x.id, by: last.by } : null;
+}
 
 /** Sign of an id that is never negative. */
 export function signOf(cell: Cell): Cell | null {
-  if (cell.type === 'id' && cell.add === 0 && !cell.clamped)
-    return { type: 'mask', id: cell, padding: 0, keep: true };
+  if (cell.type === 'id' && cell.add === 0 && !cell.clamped) {
+    const test: Comparison = { if: 'gt', value: 0 };
+    return { type: 'mask', id: cell, padding: 0, keep: true, test };
+  }
   return cell.type === 'mask' ? cell : null;
 }
 
 /** max(x, low). */
 export function atLeast(cell: Cell, low: number): Cell | null {
   if (cell.type === 'count' && low > 0 && low <= 1) return { ...cell, safe: true };
-  if (cell.type === 'mask' && low <= 0) return cell;
-  if (cell.type === 'id' && low === 0 && cell.add === 0) return { ...cell, clamped: true };
+  if ((cell.type === 'mask' || cell.type === 'test') && low <= 0) return cell;
+  if (cell.type === 'id') {
+    if (low === 0 && cell.add === 0 && cell.map.length === 0) return { ...cell, clamped: true };
+    return Number.isSafeInteger(low) ? withSteps(cell, { op: 'clamp', min: low }) : null;
+  }
   return cell.type === 'number' ? { type: 'number', value: Math.max(cell.value, low) } : null;
 }
 
+/** min(x, high). */
+export function atMost(cell: Cell, high: number): Cell | null {
+  if ((cell.type === 'mask' || cell.type === 'test') && high >= 1) return cell;
+  if (cell.type === 'id')
+    return Number.isSafeInteger(high) ? withSteps(cell, { op: 'clamp', max: high }) : null;
+  return cell.type === 'number' ? { type: 'number', value: Math.min(cell.value, high) } : null;
+}
+
+/** One of two conditions but not both; one of them is known. */
+export const either: Combine = (x, y) => {
+  if (x.type === 'number') return y.type === 'number' ? null : either(y, x);
+  if (y.type !== 'number' || (x.type !== 'mask' && x.type !== 'test')) return null;
+  return y.value === 0 ? x : negated(x);
+};
+
 /** test ? x : y. */
 export function choose(test: Cell, x: Cell, y: Cell): Cell | null {
-  if (test.type === 'mask') {
+  if (test.type === 'borrow') {
+    const one = add(y, { type: 'number', value: -1 });
+    const less = x.type === 'id' && one?.type === 'id' && sameId(x, one);
+    return less ? subtract(y, test) : null;
+  }
+  if (test.type === 'mask' || test.type === 'test') {
     if (x.type === 'row' && y.type === 'number' && y.value === 0) return multiplyRow(x, test);
     if (y.type === 'row' && x.type === 'number' && x.value === 0)
-      return multiplyRow(y, { ...test, keep: !test.keep });
+      return multiplyRow(y, negated(test));
     if (x.type === 'number' && y.type === 'number') {
       if (x.value === 1 && y.value === 0) return test;
-      if (x.value === 0 && y.value === 1) return { ...test, keep: !test.keep };
+      if (x.value === 0 && y.value === 1) return negated(test);
     }
+    if (x.type === 'id' && y.type === 'number') return replaceWhere(x, negated(test), y.value);
+    if (y.type === 'id' && x.type === 'number') return replaceWhere(y, test, x.value);
     return null;
   }
   if (test.type === 'number') return test.value !== 0 ? x : y;
   if (test.type === 'empty' && x.type === 'number' && x.value > 0 && y.type === 'count') {
-    const same = sameCount(test.count, y.ids, y.padding);
+    const same =
+      test.count.padding === y.padding &&
+      sameMap(test.count.ids.map, y.ids.map) &&
+      sameElements(test.count.ids, y.ids);
     return same ? { ...y, safe: true } : null;
   }
   return null;
@@ -228,14 +375,25 @@ export function castCell(cell: Cell, from: number, to: number): Cell | null {
       return value === null ? null : { type: 'number', value };
     }
     case 'id':
-      if (to === OnnxType.bool) return { type: 'mask', id: cell, padding: -cell.add, keep: true };
+      if (to === OnnxType.bool) {
+        const test: Comparison = { if: 'ne', value: 0 };
+        const id = cell.clamped ? withSteps(cell) : cell;
+        return { type: 'mask', id, padding: -id.add, keep: true, test };
+      }
       if (isFloat(from)) return null;
       return to === OnnxType.int64 || to === OnnxType.int32 || isFloat(to) ? cell : null;
     case 'mask':
+    case 'test':
+    case 'borrow':
       return cell;
+    case 'position':
+      return isInteger(to) || isFloat(to) ? cell : null;
     case 'count':
       return isFloat(to) || isInteger(to) ? cell : null;
     case 'real':
+      if (to === OnnxType.int64 || to === OnnxType.int32)
+        return elementId(cell.input, cell.start, cell.step, true);
+      return from === to ? cell : null;
     case 'share':
       return from === to ? cell : null;
     case 'row': {

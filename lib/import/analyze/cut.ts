@@ -158,6 +158,7 @@ function idKey(bag: Bag, start: number, add: number, symbol: string | null): str
     start,
     symbol === null ? 0 : bag.run.step,
     symbol,
+    bag.run.map,
     add,
   ]);
 }
@@ -166,7 +167,10 @@ function idKey(bag: Bag, start: number, add: number, symbol: string | null): str
 function pooledAgain(lookups: readonly LookupValue[]): string[] {
   const single = new Set<string>();
   const isPlain = (bag: Bag): boolean =>
-    bag.pooling === 'none' && bag.padding === null && bag.weights === null;
+    bag.pooling === 'none' &&
+    bag.padding === null &&
+    bag.weights === null &&
+    bag.length === null;
   for (const { grid } of lookups) {
     const symbol = symbolOf(grid);
     for (const bag of bagsOf(grid)) {

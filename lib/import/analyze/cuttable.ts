@@ -1,5 +1,5 @@
 /** Which lookups a bundle can express. */
-import { joinRuns } from './bags.js';
+import { joinRuns, lengthsFollow, sameMap, samePadding } from './bags.js';
 import type { Bag, Factor, Grid } from './domain.js';
 import { axisSize } from './grid.js';
 import * as p from './poly.js';
@@ -7,6 +7,7 @@ import * as p from './poly.js';
 /** docs/bundle-format.md, bags and tables. */
 const MAX_COUNT = 2 ** 20;
 const MAX_DIM = 16384;
+const MAX_STEPS = 16;
 const MAX_RANK = 8;
 /** More bags than this in one slot are only worth it when they are not far more than their inputs. */
 const MANY_BAGS = 64;
@@ -69,10 +70,14 @@ export function obstacle(grid: Grid): string | null {
   return spread(bags) ? 'its rows alternate with those of other lookups' : null;
 }
 
-function bagObstacle({ table, run, padding, share }: Bag): string | null {
+function bagObstacle({ table, run, padding, paddingMap, share }: Bag): string | null {
   if (table.dim > MAX_DIM) return `its rows are longer than ${MAX_DIM}`;
   if (share !== null) return 'its rows are divided by their count but not added';
-  if (run.clamped && padding !== -1) return 'negative ids are raised to 0 without being masked';
+  if (run.clamped && padding !== null && padding !== -1)
+    return 'negative ids are raised to 0 and others masked';
+  if (paddingMap.length > 0 && !sameMap(paddingMap, run.map))
+    return 'ids are masked by what is not looked up';
+  if (run.map.length >= MAX_STEPS) return 'ids are computed in many steps';
   if (typeof run.count === 'number' && run.count > MAX_COUNT)
     return `more than ${MAX_COUNT} ids a row`;
   if (![...run.adds, padding ?? 0].every(Number.isSafeInteger))
@@ -138,8 +143,9 @@ function extendsRun(open: readonly Bag[], bag: Bag): boolean {
   const last = open[open.length - 1] as Bag;
   const before = open[open.length - 2];
   const step = bag.run.start - last.run.start;
-  if (bag.table !== last.table || bag.run.input !== last.run.input || bag.padding !== last.padding)
+  if (bag.table !== last.table || bag.run.input !== last.run.input || !samePadding(bag, last))
     return false;
+  if (!sameMap(bag.run.map, last.run.map) || !lengthsFollow([last, bag], null)) return false;
   if (bag.run.clamped !== last.run.clamped || step < 1 || open.length >= MAX_COUNT) return false;
   if (before !== undefined && last.run.start - before.run.start !== step) return false;
   if (bag.weights === null || last.weights === null) return bag.weights === last.weights;

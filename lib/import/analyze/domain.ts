@@ -1,4 +1,5 @@
 /** What the analysis knows about a value of the graph. See index.ts for how the parts play together. */
+import type { IdStep, IdTest } from '../manifest.js';
 import type { OnnxNode, OnnxTensor } from '../onnx/types.js';
 import type { Poly } from './poly.js';
 
@@ -17,15 +18,19 @@ export type Factor =
 /** One axis of a tensor: its factors, outermost first; none for an axis of size 1. */
 export type Axis = readonly Factor[];
 
-/** Element `start + step · s` of the batch row of an integer input, s along the grid's symbol. */
+/** Element `start + step · s` of the batch row of an input, s along the grid's symbol. */
 export interface IdCell {
   readonly type: 'id';
   readonly input: string;
   readonly start: number;
   readonly step: number;
+  /** The input is of floats, truncated. */
+  readonly isFloat: boolean;
+  /** From the element to the id. */
+  readonly map: readonly IdStep[];
   /** Added to the id before the lookup. */
   readonly add: number;
-  /** Negative ids were raised to 0; they must be padding. */
+  /** Negative ids were raised to 0: nothing to do where they are padding. */
   readonly clamped: boolean;
 }
 
@@ -42,12 +47,34 @@ export interface NumberCell {
   readonly value: number;
 }
 
-/** 1 where the id is not `padding` (keep) or where it is (not keep), else 0. */
+/** Numbers 0, 1, 2, … along the grid's symbol. */
+export interface PositionCell {
+  readonly type: 'position';
+}
+
+/** How an id (with what is added to it) compares with a number, or with its own position. */
+export interface Comparison {
+  readonly if: IdTest;
+  readonly value: number | 'position';
+}
+
+/** 1 where the comparison holds, else 0. */
+export interface TestCell {
+  readonly type: 'test';
+  readonly id: IdCell;
+  readonly test: Comparison;
+}
+
+/**
+ * 1 where the id is not `padding` (keep) or where it is (not keep), else 0. What the graph compares
+ * is `test`; that may be an inequality, where ids on the other side of the padding cannot be.
+ */
 export interface MaskCell {
   readonly type: 'mask';
   readonly id: IdCell;
   readonly padding: number;
   readonly keep: boolean;
+  readonly test: Comparison;
 }
 
 /** How many of the ids are not `padding`; `safe`: never 0, as a divisor of a masked sum. */
@@ -55,6 +82,8 @@ export interface CountCell {
   readonly type: 'count';
   readonly ids: Run;
   readonly padding: number;
+  /** The masks compared for equality. */
+  readonly exact: boolean;
   readonly safe: boolean;
 }
 
@@ -77,10 +106,20 @@ export interface RowCell {
   readonly parts: readonly Bag[];
 }
 
+/** 1 where an id is negative and no multiple of `by`: what floor division takes off a truncated one. */
+export interface BorrowCell {
+  readonly type: 'borrow';
+  readonly id: IdCell;
+  readonly by: number;
+}
+
 export type Cell =
   | IdCell
   | RealCell
   | NumberCell
+  | PositionCell
+  | TestCell
+  | BorrowCell
   | MaskCell
   | CountCell
   | EmptyCell
@@ -95,6 +134,7 @@ export interface Run {
   /** A symbol's name for a free dimension; 'ragged' runs own offsets instead. */
   readonly count: number | string;
   readonly ragged: RaggedSource | null;
+  readonly map: readonly IdStep[];
   readonly adds: readonly number[];
   readonly clamped: boolean;
 }
@@ -110,6 +150,14 @@ export interface Bag {
   readonly pooling: 'sum' | 'mean' | 'none';
   readonly run: Run;
   readonly padding: number | null;
+  /** What had been done to the element when it was compared with the padding: all of run.map or nothing. */
+  readonly paddingMap: readonly IdStep[];
+  /** Positions from this element of the batch row of an input on are left out; `first`: of the first id. */
+  readonly length: {
+    readonly input: string;
+    readonly element: number;
+    readonly first: number;
+  } | null;
   readonly weights: {
     readonly input: string;
     readonly start: number;

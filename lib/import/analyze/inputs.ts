@@ -3,7 +3,7 @@ import { GyrfalconError } from '../../errors.js';
 import type { AnalyzeOptions } from '../lowered.js';
 import { type OnnxDim, type OnnxGraph, OnnxType, type OnnxValueInfo } from '../onnx/types.js';
 import { isInteger } from './constants.js';
-import type { Axis, Cell, Factor, Opaque, Value } from './domain.js';
+import type { Axis, Cell, Factor, IdCell, Opaque, Value } from './domain.js';
 import { fixed, MAX_CELLS } from './grid.js';
 import type { Poly } from './poly.js';
 import * as p from './poly.js';
@@ -198,6 +198,10 @@ export function bundleOrder({ dims, batchAxis }: InputDims): number[] {
   return batchAxis === null ? axes : [batchAxis, ...axes.filter((axis) => axis !== batchAxis)];
 }
 
+export function elementId(input: string, start: number, step: number, isFloat: boolean): IdCell {
+  return { type: 'id', input, start, step, isFloat, map: [], add: 0, clamped: false };
+}
+
 /** What an input is: a grid of its own elements when bags could read them. */
 export function inputValue(input: InputDims): Value {
   const { info, dims, batchAxis } = input;
@@ -238,7 +242,7 @@ export function inputValue(input: InputDims): Value {
     { length: cells },
     (_, start): Cell =>
       ids
-        ? { type: 'id', input: info.name, start, step, add: 0, clamped: false }
+        ? elementId(info.name, start, step, false)
         : { type: 'real', input: info.name, start, step },
   );
   return { kind: 'grid', dataType: info.dataType, grid: { axes, cells: list } };

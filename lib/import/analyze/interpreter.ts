@@ -2,7 +2,7 @@
 import type { OnnxGraph, OnnxModel, OnnxNode, OnnxTensor } from '../onnx/types.js';
 import { describe, graphAttribute, intAttribute } from './attributes.js';
 import { chooseBranch, evaluateLoopValues } from './bag-values.js';
-import { constantNode, isInteger } from './constants.js';
+import { constantNode } from './constants.js';
 import type { Grid, Value } from './domain.js';
 import { type Environment, evaluateLoop } from './embedding-bag.js';
 import { fold } from './fold.js';
@@ -361,10 +361,6 @@ function cause(node: OnnxNode, inputs: Inputs): string {
   const [data] = inputs;
   if (VIEWS.has(node.opType)) {
     if (data?.kind === 'opaque') return data.reason;
-    const source = data?.kind === 'grid' ? data.grid.cells[0] : undefined;
-    if (source?.type === 'real' && isInteger(outputType(node, inputs))) {
-      return `made from the float input '${source.input}' by ${describe(node)}`;
-    }
   }
   return `computed by ${describe(node)}`;
 }

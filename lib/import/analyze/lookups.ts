@@ -7,7 +7,7 @@ import * as cells from './cells.js';
 import { encodeTensor, isInteger } from './constants.js';
 import { contractEinsum, contractMatMul } from './contraction.js';
 import type { Axis, Cell, Grid, Matrix, Value } from './domain.js';
-import { dim, makeGrid, reshape, shapeOf } from './grid.js';
+import { dim, makeGrid, reshape, sameAxis, shapeOf } from './grid.js';
 import { normaliseAxis } from './operands.js';
 import * as p from './poly.js';
 import { reduce } from './reduce.js';
@@ -59,8 +59,19 @@ function evaluate(node: OnnxNode, inputs: Inputs): Value | null {
           );
     }
     case 'Max':
+    case 'Min':
     case 'Clip':
       return clamp(node, inputs);
+    case 'Mod': {
+      const op = intAttribute(node, 'fmod', 0) === 1 ? 'rem' : 'mod';
+      return isInteger(dataType)
+        ? zipped(a ?? null, b ?? null, cells.divideInteger(op), dataType)
+        : null;
+    }
+    case 'Abs': {
+      const grid = toGrid(a ?? null);
+      return grid === null ? null : gridValue(map(grid, cells.absolute), dataType);
+    }
     case 'Where':
       return where(inputs);
     case 'ReduceSum':
@@ -84,6 +95,7 @@ const BINARY: Readonly<Record<string, (x: Cell, y: Cell) => Cell | null>> = {
   Add: cells.add,
   Sub: cells.subtract,
   And: cells.both,
+  Xor: cells.either,
   Equal: cells.compare('Equal'),
   Greater: cells.compare('Greater'),
   Less: cells.compare('Less'),
@@ -92,6 +104,7 @@ const BINARY: Readonly<Record<string, (x: Cell, y: Cell) => Cell | null>> = {
 };
 const RESULT_BOOL: ReadonlySet<string> = new Set([
   'And',
+  'Xor',
   'Equal',
   'Greater',
   'Less',
@@ -168,32 +181,51 @@ function quotient(a: Value | null, b: Value | null, dataType: number): Value | n
       dataType,
     );
   }
-  return zipped(a, b, cells.divide, dataType);
+  return zipped(a, b, isInteger(dataType) ? cells.divideInteger('div') : cells.divide, dataType);
 }
 
-/** Only lower bounds are followed: ids and counts above an upper one would change. */
 function clamp(node: OnnxNode, inputs: Inputs): Value | null {
   const [a, b] = inputs;
-  const isMax = node.opType === 'Max';
-  const upper = isMax
-    ? null
-    : (floatAttribute(node, 'max') ??
-      ((node.inputs[2] ?? '') === '' ? null : (scalarOf(inputs[2] ?? null) ?? 0)));
-  if ((upper !== null && upper < 3e38) || (isMax && inputs.length !== 2)) return null;
+  let low: number | null = null;
+  let high: number | null = null;
   const data = a?.kind === 'grid' ? a : b;
-  const bound = a?.kind === 'grid' ? b : a;
-  const low = floatAttribute(node, 'min') ?? scalarOf(bound ?? null);
-  if (data?.kind !== 'grid' || low === null) return null;
+  if (node.opType === 'Clip') {
+    low = bound(node, 'min', inputs[1], -Infinity);
+    high = bound(node, 'max', inputs[2], Infinity);
+  } else {
+    if (inputs.length !== 2) return null;
+    const other = scalarOf((a?.kind === 'grid' ? b : a) ?? null);
+    [low, high] = node.opType === 'Max' ? [other, Infinity] : [-Infinity, other];
+  }
+  if (data?.kind !== 'grid' || low === null || high === null) return null;
+  const [lowest, highest] = [low, high];
   return gridValue(
-    map(data.grid, (cell) => cells.atLeast(cell, low)),
+    map(data.grid, (cell) => {
+      const raised = lowest > -3e38 ? cells.atLeast(cell, lowest) : cell;
+      return raised === null || highest > 3e38 ? raised : cells.atMost(raised, highest);
+    }),
     data.dataType,
   );
+}
+
+/** A bound of Clip, as an attribute or an input; null when it is not known. */
+function bound(
+  node: OnnxNode,
+  name: 'min' | 'max',
+  input: Value | null | undefined,
+  none: number,
+): number | null {
+  const attribute = floatAttribute(node, name);
+  if (attribute !== undefined && attribute !== null) return attribute;
+  const at = name === 'min' ? 1 : 2;
+  return (node.inputs[at] ?? '') === '' ? none : scalarOf(input ?? null);
 }
 
 /** One of the branches is a number; only masks of rows and repaired counts have a meaning. */
 function where(inputs: Inputs): Value | null {
   const [test, x, y] = inputs.map(toGrid);
   if (test == null || x == null || y == null) return null;
+  if (test.cells[0]?.type === 'borrow') return corrected(test, x, y, inputs[1]?.dataType ?? 0);
   const [ifTrue, ifFalse] = [scalarOf(inputs[1] ?? null), scalarOf(inputs[2] ?? null)];
   const number = (value: number): Cell => ({ type: 'number', value });
   // The constant's shape takes part in broadcasting.
@@ -205,6 +237,18 @@ function where(inputs: Inputs): Value | null {
       : cells.choose(cell, number(ifTrue as number), other),
   );
   return gridValue(grid, inputs[1]?.dataType ?? 0);
+}
+
+/** Floor division as a choice between a quotient and one less. */
+function corrected(test: Grid, x: Grid, y: Grid, dataType: number): Value | null {
+  const sameShape = [x, y].every(
+    (grid) =>
+      grid.axes.length === test.axes.length &&
+      grid.axes.every((axis, i) => sameAxis(axis, test.axes[i] as Axis)),
+  );
+  if (!sameShape) return null;
+  const cell = test.cells.map((one, i) => cells.choose(one, x.cells[i] as Cell, y.cells[i] as Cell));
+  return cell.includes(null) ? null : gridValue(makeGrid(test.axes, cell as Cell[]), dataType);
 }
 
 function reduced(node: OnnxNode, inputs: Inputs): Value | null {

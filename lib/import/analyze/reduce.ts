@@ -1,5 +1,6 @@
 /** Sums and means along axes: rows become pooled bags, masks become counts. */
 import { joinRuns, poolBags, singleRun } from './bags.js';
+import { isExact } from './cells.js';
 import type { Axis, Bag, Cell, Factor, Grid, MaskCell, RowCell } from './domain.js';
 import { alongAxis, axisSize, dim, makeGrid, reshape, shapeOf } from './grid.js';
 import * as p from './poly.js';
@@ -80,11 +81,12 @@ function reduceCells(
   if (first?.type !== 'mask' || mode !== 'sum') return null;
   const masks = group as readonly MaskCell[];
   if (masks.some((mask) => !mask.keep || mask.padding !== first.padding)) return null;
+  const exact = masks.every(isExact);
   const ids = joinRuns(
     masks.map((mask) => singleRun(mask.id)),
     symbol,
   );
-  return ids === null ? null : { type: 'count', ids, padding: first.padding, safe: false };
+  return ids === null ? null : { type: 'count', ids, padding: first.padding, exact, safe: false };
 }
 
 function poolRows(

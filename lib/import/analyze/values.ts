@@ -44,7 +44,15 @@ export function toGrid(value: Value | null): Grid | null {
     if (numbers.includes(null)) return null;
     return numberGrid({ dataType: value.dataType, dims: value.dims, data: numbers as number[] });
   }
+  if (value?.kind === 'range') return positions(value);
   return value?.kind === 'const' ? numberGrid(value.tensor) : null;
+}
+
+/** 0, 1, 2, … along a free dimension. */
+function positions(range: Extract<Value, { kind: 'range' }>): Grid | null {
+  const name = p.asSymbol(range.length);
+  if (name === null || p.constant(range.start) !== 0 || p.constant(range.step) !== 1) return null;
+  return makeGrid([[{ kind: 'symbol', name, size: range.length }]], [{ type: 'position' }]);
 }
 
 function numberGrid({ dims, data }: ConstTensor): Grid | null {

@@ -35,6 +35,11 @@ export function evaluateViews(node: OnnxNode, inputs: Inputs): readonly Value[] 
     const [grid, sizes] = [toGrid(data), sizesOf(inputs[1] ?? null)];
     return grid === null || sizes === null ? null : one(expand(grid, sizes), data.dataType);
   }
+  if (node.opType === 'Unsqueeze' && data?.kind === 'range') {
+    const consts = inputs.map((value) => (value?.kind === 'const' ? value.tensor : null));
+    const grid = toGrid(data);
+    return grid === null ? null : one(view(node, grid, inputs, consts), data.dataType);
+  }
   if (data?.kind !== 'grid') return null;
   const consts = inputs.map((value) => (value?.kind === 'const' ? value.tensor : null));
   if (node.opType === 'Split') return split(node, data.grid, consts, data.dataType);
@@ -95,6 +100,16 @@ function view(
     case 'Expand': {
       const sizes = sizesOf(inputs[1] ?? null);
       return sizes === null ? null : expand(grid, sizes);
+    }
+    case 'Tile': {
+      const times = consts[1]?.data;
+      if (times === undefined || times.length !== rank) return null;
+      // Only what becomes a copy: an axis of one position.
+      if (times.some((n, i) => n !== 1 && !p.isOne(shape[i] as Poly))) return null;
+      return expand(
+        grid,
+        shape.map((size, i) => (times[i] === 1 ? size : p.poly(times[i] as number))),
+      );
     }
     case 'Slice':
       return slice(node, grid, consts);
@@ -221,7 +236,8 @@ export function wholeInput(
   for (const [i, other] of grid.cells.entries()) {
     if (other.type !== cell.type || other.input !== cell.input || other.start !== cell.start + i)
       return null;
-    if (other.type === 'id' && (other.add !== shift || other.clamped)) return null;
+    if (other.type !== 'id') continue;
+    if (other.add !== shift || other.clamped || other.isFloat || other.map.length > 0) return null;
   }
   return { input: cell.input, start: cell.start, add: shift, length: axisSize(axis) };
 }

@@ -207,7 +207,7 @@ def fixtures():
     yield made("keras-columns", keras_columns, [columns("x", (20, 30))], expect(2, unpooled=2))
     yield made("split", split_op, [columns("x", (20, 30, 25))], expect(3, unpooled=3))
     why = "ids come from a float input"
-    yield made("float-matrix", float_matrix, [floats], expect(0, dense_tables=[stays(20, 4, why), stays(30, 4, why)]))
+    yield made("float-matrix", float_matrix, [floats], expect(2, unpooled=2))
     yield made("keras-masked-mean", keras_masked_mean, [padded("hist", 30, dtype="int32")], expect(1, [pool(30, 6, "mean", padding=0)]))
     yield made("old-attributes", old_attributes, [ids("x", [20] + [30] * 5, ("batch", 6))], expect(2, [pool(30, 4, "mean")], unpooled=1))
     yield made("per-field-offsets", per_field_offsets, [ids("x", [20, 30, 25], ("batch", 3))], expect(1, unpooled=1))

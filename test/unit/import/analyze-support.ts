@@ -14,6 +14,7 @@ import type { ManifestBag } from '../../../lib/import/manifest.js';
 import { readTensor } from '../../../lib/import/onnx/tensor-data.js';
 import type { OnnxTensor } from '../../../lib/import/onnx/types.js';
 import { writeOnnxModel } from '../../../lib/import/onnx/write.js';
+import { idOf, isCut } from './id-steps.js';
 
 export const MODELS = join(dirname(fileURLToPath(import.meta.url)), '..', '..', 'models');
 
@@ -340,7 +341,10 @@ function bagOf(
 ): number[] {
   const input = lowered.inputs.find((other) => other.name === bag.input);
   const ids = feeds[bag.input] as Array_;
-  const entries: { id: number; weight: number; add: number }[] = [];
+  const entries: { id: number | undefined; weight: number; add: number }[] = [];
+  const lengths = bag.length === undefined ? undefined : (feeds[bag.length.input] as Array_);
+  const lengthWidth = count(lengths?.dims.slice(1) ?? []);
+  const lengthRow = lengths?.data.slice(row * lengthWidth, (row + 1) * lengthWidth);
   const add = (i: number): number =>
     Array.isArray(bag.add) ? (bag.add[i] as number) : (bag.add ?? 0);
   if (input?.kind === 'ragged') {
@@ -349,7 +353,8 @@ function bagOf(
       bag.weights === true ? (feeds[input.source?.weights ?? ''] as Array_).data : null;
     const end = offsets[row + 1] ?? ids.data.length;
     for (let at = offsets[row] as number; at < end; at++) {
-      entries.push({ id: ids.data[at] as number, weight: weights?.[at] ?? 1, add: add(0) });
+      const id = idOf(bag, ids.data[at] as number);
+      entries.push({ id, weight: weights?.[at] ?? 1, add: add(0) });
     }
   } else {
     const width = count(ids.dims.slice(1));
@@ -364,18 +369,20 @@ function bagOf(
           row * count(weights.dims.slice(1)) + bag.weights.start + i * bag.weights.step
         ] as number;
       }
-      entries.push({ id: ids.data[row * width + place] as number, weight, add: add(i) });
+      const held = ids.data[row * width + place] as number;
+      const id = isCut(bag, i, lengthRow) ? undefined : idOf(bag, held);
+      entries.push({ id, weight, add: add(i) });
     }
   }
   const vector = ({ id, weight, add: shift }: (typeof entries)[number]): number[] => {
-    if (id === bag.padding) return new Array<number>(table.dim).fill(0);
+    if (id === undefined) return new Array<number>(table.dim).fill(0);
     const at = id + shift;
     if (!(at >= 0 && at < table.rows))
       throw new Error(`id ${at} of ${bag.input} is outside ${bag.table}`);
     return table.data.slice(at * table.dim, (at + 1) * table.dim).map((value) => value * weight);
   };
   if (bag.pooling === 'none') return entries.flatMap(vector);
-  const counted = entries.filter(({ id }) => id !== bag.padding);
+  const counted = entries.filter(({ id }) => id !== undefined);
   const sum = new Array<number>(table.dim).fill(0);
   for (const entry of counted)
     vector(entry).forEach((value, d) => {

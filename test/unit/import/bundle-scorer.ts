@@ -19,6 +19,7 @@ import type {
   ScoredBundle,
 } from '../../../lib/import/verify.js';
 import { type Sample, sizeOf } from '../../../lib/import/verify-sample.js';
+import { idOf, isCut } from './id-steps.js';
 import { withDirectory } from './onnx-builder.js';
 
 const ORT_TYPES: Record<DtypeName, string> = {
@@ -145,6 +146,11 @@ function pool(
   }
 }
 
+function rowOf(values: Float64Array, rows: number, row: number): Float64Array {
+  const width = values.length / rows;
+  return values.subarray(row * width, (row + 1) * width);
+}
+
 /** The rows of the table that a batch row asks for; undefined for padding. */
 function idsOf(
   bag: ManifestBag,
@@ -152,9 +158,12 @@ function idsOf(
   row: number,
 ): { id: number | undefined; weight: number }[] {
   const input = sample.inputs.get(bag.input);
+  const lengths = bag.length === undefined ? undefined : sample.inputs.get(bag.length.input);
+  const lengthRow = lengths?.kind === 'tensor' ? rowOf(lengths.values, sample.rows, row) : undefined;
   const shifted = (raw: number, i: number): number | undefined => {
-    if (raw === bag.padding) return undefined;
-    return raw + (Array.isArray(bag.add) ? (bag.add[i] ?? 0) : (bag.add ?? 0));
+    const id = isCut(bag, i, lengthRow) ? undefined : idOf(bag, raw);
+    if (id === undefined) return undefined;
+    return id + (Array.isArray(bag.add) ? (bag.add[i] ?? 0) : (bag.add ?? 0));
   };
   if (input?.kind === 'ragged') {
     const ids: { id: number | undefined; weight: number }[] = [];

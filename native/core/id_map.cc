@@ -1,0 +1,177 @@
+#include "core/id_map.h"
+
+#include <algorithm>
+#include <type_traits>
+
+namespace gyrfalcon {
+namespace {
+
+template <typename T>
+int64_t ToNumber(T value) {
+  if constexpr (std::is_floating_point_v<T>) {
+    // Both bounds are exact in either float type; a NaN fails both comparisons.
+    constexpr T kLimit = static_cast<T>(9223372036854775808.0);
+    if (!(value > -kLimit && value < kLimit)) return kUnusableId;
+    return static_cast<int64_t>(value);
+  } else {
+    const auto number = static_cast<int64_t>(value);
+    return number == kMissingId ? kUnusableId : number;
+  }
+}
+
+// Calls `use` with a pointer of the column's element type.
+template <typename Use>
+void WithType(const NumberColumn& column, const Use& use) {
+  const void* const data = column.data;
+  switch (column.dtype) {
+    case Dtype::kI8:
+      return use(static_cast<const int8_t*>(data));
+    case Dtype::kU8:
+    case Dtype::kBool:
+      return use(static_cast<const uint8_t*>(data));
+    case Dtype::kI16:
+      return use(static_cast<const int16_t*>(data));
+    case Dtype::kU16:
+      return use(static_cast<const uint16_t*>(data));
+    case Dtype::kI32:
+      return use(static_cast<const int32_t*>(data));
+    case Dtype::kI64:
+      return use(static_cast<const int64_t*>(data));
+    case Dtype::kF32:
+      return use(static_cast<const float*>(data));
+    case Dtype::kF64:
+      return use(static_cast<const double*>(data));
+    default:
+      return;
+  }
+}
+
+template <typename T>
+int64_t Load(const T* at) {
+  // Volatile: the compiler must not read it twice.
+  return ToNumber(*static_cast<const volatile T*>(at));
+}
+
+int64_t Wrap(uint64_t bits) { return static_cast<int64_t>(bits); }
+
+int64_t Modulo(int64_t x, int64_t by) {
+  const int64_t rest = x % by;
+  return rest < 0 ? rest + by : rest;
+}
+
+bool Holds(IdStep::Test test, int64_t x, int64_t y) {
+  switch (test) {
+    case IdStep::Test::kEq:
+      return x == y;
+    case IdStep::Test::kNe:
+      return x != y;
+    case IdStep::Test::kLt:
+      return x < y;
+    case IdStep::Test::kLe:
+      return x <= y;
+    case IdStep::Test::kGt:
+      return x > y;
+    case IdStep::Test::kGe:
+      return x >= y;
+  }
+  return false;
+}
+
+bool IsMarked(int64_t id) { return id == kMissingId || id == kUnusableId; }
+
+// A result that happens to be kMissingId is not padding.
+int64_t Result(int64_t id) { return id == kMissingId ? kUnusableId : id; }
+
+template <typename Change>
+void ForEach(int64_t* ids, int64_t n, const Change& change) {
+  for (int64_t i = 0; i < n; ++i) {
+    if (!IsMarked(ids[i])) ids[i] = Result(change(ids[i]));
+  }
+}
+
+// The choice of the step is made once for all ids.
+void Apply(const IdStep& step, int64_t* ids, int64_t n) {
+  const int64_t a = step.a;
+  const int64_t b = step.b;
+  switch (step.op) {
+    case IdStep::Op::kAdd:
+      return ForEach(ids, n, [a](int64_t x) {
+        return Wrap(static_cast<uint64_t>(x) + static_cast<uint64_t>(a));
+      });
+    case IdStep::Op::kMul:
+      return ForEach(ids, n, [a](int64_t x) {
+        return Wrap(static_cast<uint64_t>(x) * static_cast<uint64_t>(a));
+      });
+    case IdStep::Op::kMod:
+      return ForEach(ids, n, [a](int64_t x) { return Modulo(x, a); });
+    case IdStep::Op::kRem:
+      return ForEach(ids, n, [a](int64_t x) { return x % a; });
+    case IdStep::Op::kDiv:
+      return ForEach(ids, n, [a](int64_t x) { return x / a; });
+    case IdStep::Op::kFloorDiv:
+      return ForEach(ids, n, [a](int64_t x) { return x / a - (x % a < 0 ? 1 : 0); });
+    case IdStep::Op::kAbs:
+      return ForEach(ids, n, [](int64_t x) { return x < 0 ? -x : x; });
+    case IdStep::Op::kClamp:
+      return ForEach(ids, n, [a, b](int64_t x) { return std::min(std::max(x, a), b); });
+    case IdStep::Op::kReplace:
+      return ForEach(ids, n,
+                     [a, b, test = step.test](int64_t x) { return Holds(test, x, a) ? b : x; });
+  }
+}
+
+void Blank(int64_t padding, int64_t* ids, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) {
+    if (ids[i] == padding) ids[i] = kMissingId;
+  }
+}
+
+void CutAtLengths(const IdMap& map, int64_t rows) {
+  for (int64_t r = 0; r < rows; ++r) {
+    const int64_t length = ReadNumber(map.length, r, 0);
+    // A length that is no number leaves nothing out: such ids fail as they would without one.
+    const int64_t kept =
+        std::clamp(length, map.length_from, map.length_from + map.count) - map.length_from;
+    std::fill(map.out + r * map.count + kept, map.out + (r + 1) * map.count, kMissingId);
+  }
+}
+
+}  // namespace
+
+bool CanMapIds(Dtype dtype) {
+  bool can = false;
+  WithType({nullptr, dtype, 0, 0}, [&](const auto*) { can = true; });
+  return can;
+}
+
+int64_t ReadNumber(const NumberColumn& column, int64_t row, int64_t position) {
+  int64_t number = kUnusableId;
+  WithType(column, [&](const auto* data) {
+    number = Load(data + row * column.row_stride + position * column.step);
+  });
+  return number;
+}
+
+int64_t MapId(const IdMap& map, int64_t number) {
+  if (map.has_padding && !map.padding_is_mapped) Blank(map.padding, &number, 1);
+  for (const IdStep& step : map.steps) Apply(step, &number, 1);
+  if (map.has_padding && map.padding_is_mapped) Blank(map.padding, &number, 1);
+  return number;
+}
+
+void MapIds(const IdMap& map, int64_t rows) {
+  const int64_t n = rows * map.count;
+  WithType(map.source, [&](const auto* data) {
+    int64_t* out = map.out;
+    for (int64_t r = 0; r < rows; ++r) {
+      const auto* at = data + r * map.source.row_stride;
+      for (int64_t i = 0; i < map.count; ++i, at += map.source.step) *out++ = Load(at);
+    }
+  });
+  if (map.has_padding && !map.padding_is_mapped) Blank(map.padding, map.out, n);
+  if (map.has_length) CutAtLengths(map, rows);
+  for (const IdStep& step : map.steps) Apply(step, map.out, n);
+  if (map.has_padding && map.padding_is_mapped) Blank(map.padding, map.out, n);
+}
+
+}  // namespace gyrfalcon
