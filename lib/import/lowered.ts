@@ -21,7 +21,7 @@ export interface LoweredTable {
 export interface AnalyzeOptions {
   /** Sizes for free dimensions other than the batch: symbol → size. They become fixed. */
   dims?: Readonly<Record<string, number>>;
-  /** Element type of the ids in batches; 'i32' unless said otherwise. */
+  /** Element type of the ids in batches; 'i32' by default, 'i64' for 64-bit inputs that the model reduces. */
   ids?: 'i32' | 'i64';
 }
 

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <limits>
 #include <utility>
 
 #include "core/limits.h"
@@ -216,6 +217,78 @@ TEST(BatchTest, UndeclaredOutputsAreMeasured) {
   EXPECT_EQ((*batch)->outputs()[0].dims, (std::vector<int64_t>{kRows, 1}));
   EXPECT_EQ((*batch)->outputs()[0].elements, 5U);
   EXPECT_TRUE((*batch)->Score(5).ok());
+}
+
+TEST(BatchTest, IdsAreMappedBeforeTheyAreLookedUp) {
+  Fixture fixture(Tensor({Rows(), Fixed(3)}), Fixed(2));
+  fixture.spec.inputs[0].dtype = Dtype::kF32;
+  BagSpec& bag = fixture.spec.bags[0];
+  bag.map = {{IdStep::Op::kMod, {}, 4, 0}};
+  bag.has_padding = true;
+  bag.padding = 5;
+  bag.length_input = 0;
+  bag.length_element = 2;
+  auto batch = Batch::Create(fixture.Load(), {3, {}, {}});
+  ASSERT_TRUE(batch.ok()) << batch.status().message();
+  // Ids, ids, length.
+  const float rows[] = {7.9f, -1, 2, 5, 6, 2, 9, 3, 1};
+  std::memcpy(At<float>(**batch, (*batch)->inputs()[0].data), rows, sizeof(rows));
+  const float* y = At<float>(**batch, (*batch)->outputs()[0]);
+  ASSERT_TRUE((*batch)->Score(3).ok());
+  EXPECT_EQ(y[0], 66) << "7 and -1 are row 3";
+  EXPECT_EQ(y[1], 22) << "5 is padding, 6 row 2";
+  EXPECT_EQ(y[2], 11) << "9 is row 1, 3 is behind the length";
+}
+
+TEST(BatchTest, AMappedIdThatLeadsNowhereNamesTheNumberGiven) {
+  Fixture fixture(Tensor({Rows(), Fixed(2)}), Fixed(2));
+  fixture.spec.bags[0].map = {{IdStep::Op::kMul, {}, 3, 0}};
+  const auto text = [&](OutOfRange policy) {
+    auto batch = Batch::Create(fixture.Load(policy), {2, {}, {}});
+    EXPECT_TRUE(batch.ok());
+    const int32_t ids[] = {0, 1, 1, 2};
+    std::memcpy(At<int32_t>(**batch, (*batch)->inputs()[0].data), ids, sizeof(ids));
+    return (*batch)->Score(2).message();
+  };
+  const std::string message = text(OutOfRange::kError);
+  EXPECT_NE(message.find("input ids, row 1, position 1 but received 2, which leads to 6"),
+            std::string::npos)
+      << message;
+  EXPECT_EQ(text(OutOfRange::kZero), "");
+}
+
+TEST(BatchTest, AnIdThatIsNoIntegerIsOutOfRange) {
+  Fixture fixture(Tensor({Rows()}), Fixed(1));
+  fixture.spec.inputs[0].dtype = Dtype::kF32;
+  auto batch = Batch::Create(fixture.Load(), {1, {}, {}});
+  ASSERT_TRUE(batch.ok());
+  *At<float>(**batch, (*batch)->inputs()[0].data) = std::numeric_limits<float>::quiet_NaN();
+  const Status status = (*batch)->Score(1);
+  EXPECT_EQ(status.code(), ErrorCode::kIndexOutOfRange);
+  EXPECT_NE(status.message().find("no 64-bit integer"), std::string::npos) << status.message();
+}
+
+TEST(BatchTest, RaggedIdsAreMappedToo) {
+  InputSpec input{"ids", InputSpec::Kind::kRagged, Dtype::kI64, {}, false};
+  Fixture fixture(input, Fixed(1));
+  fixture.spec.bags[0].map = {{IdStep::Op::kMod, {}, 4, 0}};
+  // Two bags that read the same ids share what was made of them.
+  fixture.spec.bags.push_back(fixture.spec.bags[0]);
+  fixture.spec.bags[1].slot_offset = 2;
+  fixture.spec.slots[0].shape[1] = Fixed(4);
+  fixture.engine = std::make_shared<SumEngine>(
+      std::vector<EngineTensorSpec>{{"slot", Dtype::kF32, {kRows, 4}, {"", ""}}},
+      std::vector<EngineTensorSpec>{{"y", Dtype::kF32, {kRows, 1}, {"", ""}}});
+  auto batch = Batch::Create(fixture.Load(), {2, {}, {5}});
+  ASSERT_TRUE(batch.ok()) << batch.status().message();
+  const int64_t ids[] = {(int64_t{1} << 40) + 1, -2, 7};
+  const int32_t offsets[] = {0, 1, 3};
+  std::memcpy(At<int64_t>(**batch, (*batch)->inputs()[0].data), ids, sizeof(ids));
+  std::memcpy(At<int32_t>(**batch, (*batch)->inputs()[0].offsets), offsets, sizeof(offsets));
+  const float* y = At<float>(**batch, (*batch)->outputs()[0]);
+  ASSERT_TRUE((*batch)->Score(2).ok());
+  EXPECT_EQ(y[0], 22);
+  EXPECT_EQ(y[1], 110) << "rows 2 and 3, twice";
 }
 
 TEST(BatchTest, AFixedNumberOfRowsIsTheCapacity) {

@@ -148,7 +148,8 @@ TEST(IdMapTest, ManyRowsEqualOneByOne) {
   map.source = Column(given, Dtype::kI64, 7, 2);
   map.source.data += sizeof(int64_t);
   map.count = 3;
-  map.steps = {{Op::kMul, {}, 31, 0}, {Op::kReplace, Compare::kLt, -50, 12}, {Op::kMod, {}, 1000, 0}};
+  map.steps = {
+      {Op::kMul, {}, 31, 0}, {Op::kReplace, Compare::kLt, -50, 12}, {Op::kMod, {}, 1000, 0}};
   map.has_padding = true;
   map.padding = 1;
   map.out = out.data();

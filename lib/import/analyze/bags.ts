@@ -120,9 +120,7 @@ function poolSingles(
   const [first] = ordered;
   if (first === undefined) return null;
   if (
-    ordered.some(
-      (bag) => !isSingle(bag) || bag.table !== first.table || !samePadding(bag, first),
-    )
+    ordered.some((bag) => !isSingle(bag) || bag.table !== first.table || !samePadding(bag, first))
   )
     return null;
   if (!lengthsFollow(ordered, symbol)) return null;

@@ -164,9 +164,7 @@ export function denseInputs(
     if (!read.has(info.name)) return [];
     const order = bundleOrder(input);
     const narrow =
-      use.ids.has(info.name) &&
-      isInteger(info.dataType) &&
-      idType(info, use, options) === 'i32';
+      use.ids.has(info.name) && isInteger(info.dataType) && idType(info, use, options) === 'i32';
     return [
       {
         name: info.name,

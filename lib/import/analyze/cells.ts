@@ -1,7 +1,7 @@
 /** Element-wise arithmetic on cells. Each function returns null for what has no meaning here. */
 
-import { OnnxType } from '../onnx/types.js';
 import type { IdStep, IdTest } from '../manifest.js';
+import { OnnxType } from '../onnx/types.js';
 import { isSingle, sameCount, sameElements, sameMap, singleRun } from './bags.js';
 import { castNumber, isFloat, isInteger } from './constants.js';
 import type { Bag, Cell, Comparison, IdCell, MaskCell, RowCell, TestCell } from './domain.js';
@@ -210,10 +210,7 @@ export const divide: Combine = (x, y) => {
 export function divideBySymbol(x: Cell, symbol: string): Cell | null {
   if (x.type !== 'row') return null;
   return rows(x, (bag) =>
-    bag.pooling === 'sum' &&
-    bag.run.count === symbol &&
-    bag.padding === null &&
-    bag.length === null
+    bag.pooling === 'sum' && bag.run.count === symbol && bag.padding === null && bag.length === null
       ? { ...bag, pooling: 'mean' }
       : null,
   );

@@ -167,10 +167,7 @@ function idKey(bag: Bag, start: number, add: number, symbol: string | null): str
 function pooledAgain(lookups: readonly LookupValue[]): string[] {
   const single = new Set<string>();
   const isPlain = (bag: Bag): boolean =>
-    bag.pooling === 'none' &&
-    bag.padding === null &&
-    bag.weights === null &&
-    bag.length === null;
+    bag.pooling === 'none' && bag.padding === null && bag.weights === null && bag.length === null;
   for (const { grid } of lookups) {
     const symbol = symbolOf(grid);
     for (const bag of bagsOf(grid)) {

@@ -247,7 +247,9 @@ function corrected(test: Grid, x: Grid, y: Grid, dataType: number): Value | null
       grid.axes.every((axis, i) => sameAxis(axis, test.axes[i] as Axis)),
   );
   if (!sameShape) return null;
-  const cell = test.cells.map((one, i) => cells.choose(one, x.cells[i] as Cell, y.cells[i] as Cell));
+  const cell = test.cells.map((one, i) =>
+    cells.choose(one, x.cells[i] as Cell, y.cells[i] as Cell),
+  );
   return cell.includes(null) ? null : gridValue(makeGrid(test.axes, cell as Cell[]), dataType);
 }
 

@@ -109,7 +109,8 @@ export function rewriteMax(setting: Setting, node: OnnxNode, segment: Segment): 
   const bags = p.add(bounds.length, p.ONE, -1);
   const rows = reshape(grid, [bags, p.poly(source.step), width]);
   const isPlain =
-    rows !== null && bagsOf(rows).every(
+    rows !== null &&
+    bagsOf(rows).every(
       (bag) => bag.padding === null && bag.weights === null && bag.length === null,
     );
   if (rows === null || !isPlain || obstacle(rows) !== null) return null;

@@ -408,8 +408,20 @@ describe('ids', () => {
   });
 
   it.each([
-    ['a product with a fraction', [node('f = Cast(hist)', { to: 1n }), node('g = Mul(f, half)'), node('h = Cast(g)', { to: 7n })], "Mul 'g'"],
-    ['a choice by another input', [node('far = Less(item, seven)'), node('h = Where(far, hist, zero)')], "Where 'h'"],
+    [
+      'a product with a fraction',
+      [
+        node('f = Cast(hist)', { to: 1n }),
+        node('g = Mul(f, half)'),
+        node('h = Cast(g)', { to: 7n }),
+      ],
+      "Mul 'g'",
+    ],
+    [
+      'a choice by another input',
+      [node('far = Less(item, seven)'), node('h = Where(far, hist, zero)')],
+      "Where 'h'",
+    ],
     ['a negative divisor', [node('h = Mod(hist, minus)')], "Mod 'h'"],
   ])('keeps a table whose ids come through %s, and says why', (_, nodes, by) => {
     const base = history(nodes as OnnxNode[]);

@@ -159,7 +159,8 @@ function idsOf(
 ): { id: number | undefined; weight: number }[] {
   const input = sample.inputs.get(bag.input);
   const lengths = bag.length === undefined ? undefined : sample.inputs.get(bag.length.input);
-  const lengthRow = lengths?.kind === 'tensor' ? rowOf(lengths.values, sample.rows, row) : undefined;
+  const lengthRow =
+    lengths?.kind === 'tensor' ? rowOf(lengths.values, sample.rows, row) : undefined;
   const shifted = (raw: number, i: number): number | undefined => {
     const id = isCut(bag, i, lengthRow) ? undefined : idOf(bag, raw);
     if (id === undefined) return undefined;

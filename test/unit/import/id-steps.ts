@@ -55,7 +55,11 @@ export function idOf(bag: ManifestBag, held: number): number | undefined {
 }
 
 /** Whether position i of a bag is left out; `lengths` is the row of the input that holds the length. */
-export function isCut(bag: ManifestBag, i: number, lengths: ArrayLike<number> | undefined): boolean {
+export function isCut(
+  bag: ManifestBag,
+  i: number,
+  lengths: ArrayLike<number> | undefined,
+): boolean {
   if (bag.length === undefined) return false;
   return (bag.length.from ?? 0) + i >= Math.trunc(lengths?.[bag.length.element] ?? Number.NaN);
 }
