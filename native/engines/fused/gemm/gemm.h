@@ -1,22 +1,21 @@
 // Matrix products with packed constant weights: y = post(act(x·w + bias) ∘ mul + add).
 //
-// PackedWeights is made once at load, for one instruction set and one precision; GemmKernels::run
-// is then called by any number of threads. Precision:
-//   kF32   f32 weights, f32 products and sums
-//   kBf16  weights rounded to bf16 (to nearest even); where the instruction set has a bf16 dot
-//          product, x is rounded too; sums in f32
-//   kInt8  weights rounded to 8 bits per output column, x to 8 bits per row as it comes
+// Weights are packed once, at load, for one instruction set and one precision; RunGemm may then be
+// called by any number of threads. Precision:
+//   kF32   f32 weights, products and sums
+//   kBf16  weights rounded to bf16 (to nearest even), sums in f32; x is rounded too where the CPU
+//          has a bf16 dot product
+//   kInt8  weights rounded to 8 bits, symmetrically per output column; x to 8 bits per row, as it
+//          comes, where the CPU has an 8-bit dot product
+// A product with few columns is computed in f32 whatever was asked: nothing would be gained.
 #ifndef GYRFALCON_ENGINES_FUSED_GEMM_GEMM_H_
 #define GYRFALCON_ENGINES_FUSED_GEMM_GEMM_H_
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <string_view>
 #include <vector>
 
-#include "core/arena.h"
-#include "core/status.h"
 #include "engines/fused/graph.h"
 
 namespace gyrfalcon::fused {
@@ -34,13 +33,17 @@ struct ResolvedAct {
   const float* shift = nullptr;
 };
 
+// Whether an epilogue can contain the act. The others cost far more than a pass over the result;
+// the caller makes that pass.
+bool GemmFuses(ActFn fn);  // kNone, kRelu, kLeakyRelu, kPrelu, kClip
+
 // What happens to a product before it is stored. `mul` and `add` are matrices like the result, with
-// their own row strides; a column count of 1 is broadcast along the row.
+// their own row strides (0: the same row for all), or columns that are broadcast along the row.
 struct Epilogue {
-  const float* bias = nullptr;  // [N] or null
+  const float* bias = nullptr;  // [n] or null
   ResolvedAct act;
-  const float* mul = nullptr;
-  int64_t mul_stride = 0;  // floats between rows
+  const float* mul = nullptr;  // [m, n], or [m, 1] when mul_is_column; or null
+  int64_t mul_stride = 0;      // floats between rows
   bool mul_is_column = false;
   const float* add = nullptr;
   int64_t add_stride = 0;
@@ -48,14 +51,14 @@ struct Epilogue {
   ResolvedAct post;
 };
 
-struct GemmKernels;
+struct GemmKernel;
 
+// Made by PackWeights; owns nothing.
 struct PackedWeights {
   int64_t k = 0;
   int64_t n = 0;
-  Precision precision = Precision::kF32;
-  const GemmKernels* kernels = nullptr;  // those that packed it; only they can read it
-  std::shared_ptr<Arena> memory;         // layout: the kernels' own
+  const GemmKernel* kernel = nullptr;  // reads `data`; its layout is nobody else's business
+  const std::byte* data = nullptr;     // 64-byte aligned
 };
 
 struct GemmArgs {
@@ -63,26 +66,40 @@ struct GemmArgs {
   const float* x = nullptr;  // [m, k], rows x_stride floats apart
   int64_t x_stride = 0;
   int64_t m = 0;
-  float* y = nullptr;  // [m, n], rows y_stride floats apart; overlaps neither x nor mul nor add
+  float* y = nullptr;  // [m, n], rows y_stride floats apart; overlaps none of the others
   int64_t y_stride = 0;
-  const Epilogue* epilogue = nullptr;  // never null
-  void* scratch = nullptr;             // scratch_bytes(weights, m), 64-byte aligned
+  const Epilogue* epilogue = nullptr;  // never null; its acts are fused ones
+  std::byte* scratch = nullptr;        // GemmScratchBytes(*weights, m), 64-byte aligned
 };
 
-// One implementation for one instruction set.
+// The kernels of one instruction set, one for each precision.
 struct GemmKernels {
-  std::string_view name;  // "reference", "portable", "avx2", "avx512", "avx512_bf16", "neon"
-  // w is [k, n], row-major. kOutOfMemory; precisions that an instruction set has no fast path for
-  // are computed another way with the same result up to rounding, never refused.
-  Result<PackedWeights> (*pack)(const float* w, int64_t k, int64_t n, Precision precision);
-  size_t (*scratch_bytes)(const PackedWeights& weights, int64_t m);
-  void (*run)(const GemmArgs& args);
+  std::string_view name;  // "reference", "portable", "avx2", "avx512", "neon"
+  const GemmKernel* f32 = nullptr;
+  const GemmKernel* bf16 = nullptr;
+  const GemmKernel* int8 = nullptr;
 };
 
-// Those that this CPU can run, best first; "reference" is always last. GYRFALCON_CPU_ISA applies as
-// for lookups (ActiveGemmKernels is then null when it names what cannot run here).
-const std::vector<const GemmKernels*>& AvailableGemmKernels();
+// What this CPU can run, best first; "portable" and "reference" are always last.
+const std::vector<GemmKernels>& AvailableGemmKernels();
+
+// The best, or what GYRFALCON_CPU_ISA names ("scalar" means "portable"); null when that cannot run
+// here.
 const GemmKernels* ActiveGemmKernels();
+
+// Bytes that the packed form of [k, n] weights takes. k and n are at least 1.
+size_t PackedBytes(const GemmKernels& kernels, int64_t k, int64_t n, Precision precision);
+
+// w is [k, n], row-major. `memory` has PackedBytes, is 64-byte aligned and outlives the result.
+PackedWeights PackWeights(const GemmKernels& kernels, const float* w, int64_t k, int64_t n,
+                          Precision precision, std::byte* memory);
+
+size_t GemmScratchBytes(const PackedWeights& weights, int64_t m);
+
+void RunGemm(const GemmArgs& args);
+
+// What computes these weights, for reports: "f32", "bf16", "bf16 dot", "int8", "int8 dot".
+std::string_view GemmKernelName(const PackedWeights& weights);
 
 }  // namespace gyrfalcon::fused
 
