@@ -43,7 +43,9 @@
         "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS",
       ],
       "conditions": [
-        ["target_arch=='x64'", {"dependencies": ["gyrfalcon_avx2", "gyrfalcon_avx512"]}],
+        ["target_arch=='x64'", {"dependencies": [
+          "gyrfalcon_avx2", "gyrfalcon_avx512", "gyrfalcon_avx512bf16", "gyrfalcon_avx512vnni",
+        ]}],
         ["OS=='linux'", {
           "ldflags": ["-Wl,-z,nodelete", "-Wl,--version-script=<(module_root_dir)/cmake/addon.map"],
           "libraries": ["-ldl", "-lpthread"],
@@ -72,6 +74,24 @@
           "cflags_cc": ["<!@(node scripts/sources.mjs flags avx512)"],
           "xcode_settings": {
             "OTHER_CPLUSPLUSFLAGS": ["<!@(node scripts/sources.mjs flags avx512)"],
+          },
+        },
+        {
+          "target_name": "gyrfalcon_avx512bf16",
+          "type": "static_library",
+          "sources": ["<!@(node scripts/sources.mjs list avx512bf16)"],
+          "cflags_cc": ["<!@(node scripts/sources.mjs flags avx512bf16)"],
+          "xcode_settings": {
+            "OTHER_CPLUSPLUSFLAGS": ["<!@(node scripts/sources.mjs flags avx512bf16)"],
+          },
+        },
+        {
+          "target_name": "gyrfalcon_avx512vnni",
+          "type": "static_library",
+          "sources": ["<!@(node scripts/sources.mjs list avx512vnni)"],
+          "cflags_cc": ["<!@(node scripts/sources.mjs flags avx512vnni)"],
+          "xcode_settings": {
+            "OTHER_CPLUSPLUSFLAGS": ["<!@(node scripts/sources.mjs flags avx512vnni)"],
           },
         },
       ],

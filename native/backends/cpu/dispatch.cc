@@ -69,6 +69,10 @@ CpuFeatures DetectCpu() {
   cpu.avx512dq = Bit(b, 17);
   cpu.avx512bw = Bit(b, 30);
   cpu.avx512vl = Bit(b, 31);
+  cpu.avx512_vnni = Bit(c, 11);
+  const uint32_t last_subleaf = a;
+  if (last_subleaf < 1 || __get_cpuid_count(7, 1, &a, &b, &c, &d) == 0) return cpu;
+  cpu.avx512_bf16 = Bit(a, 5);
 #endif
   return cpu;
 }

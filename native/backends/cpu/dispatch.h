@@ -20,6 +20,8 @@ struct CpuFeatures {
   bool avx512bw = false;
   bool avx512vl = false;
   bool avx512dq = false;
+  bool avx512_vnni = false;
+  bool avx512_bf16 = false;
   bool os_ymm = false;
   bool os_zmm = false;
 };

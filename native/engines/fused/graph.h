@@ -82,17 +82,7 @@ enum class BinaryFn : uint8_t {
   kXor
 };
 
-enum class ReduceFn : uint8_t {
-  kSum,
-  kMean,
-  kMax,
-  kMin,
-  kSumSq,
-  kL2,
-  kL1,
-  kProd,
-  kLogSumExp
-};
+enum class ReduceFn : uint8_t { kSum, kMean, kMax, kMin, kSumSq, kL2, kL1, kProd, kLogSumExp };
 
 enum class Op : uint8_t {
   kLinear,

@@ -1,0 +1,231 @@
+#include "engines/fused/gemm/gemm.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <string_view>
+
+#include "backends/row_format.h"
+#include "engines/fused/gemm/gemm_kernel.h"
+
+namespace gyrfalcon::fused {
+namespace {
+
+constexpr size_t kAlign = 64;
+
+size_t RoundUp(size_t bytes) { return (bytes + kAlign - 1) / kAlign * kAlign; }
+
+int64_t Groups(int64_t count, int64_t unit) { return (count + unit - 1) / unit; }
+
+size_t BytesOf(WeightElement element) {
+  switch (element) {
+    case WeightElement::kF32:
+      return 4;
+    case WeightElement::kBf16:
+      return 2;
+    case WeightElement::kInt8:
+      return 1;
+  }
+  return 4;
+}
+
+const GemmKernel* KernelFor(const GemmKernels& kernels, Precision precision) {
+  switch (precision) {
+    case Precision::kBf16:
+      return kernels.bf16;
+    case Precision::kInt8:
+      return kernels.int8;
+    case Precision::kF32:
+      break;
+  }
+  return kernels.f32;
+}
+
+void PackNarrow(const float* w, int64_t k, int64_t n, std::byte* memory) {
+  const int64_t stride = Groups(k, kNarrowUnit) * kNarrowUnit;
+  auto* const columns = reinterpret_cast<float*>(memory);
+  for (int64_t j = 0; j < n; ++j) {
+    for (int64_t i = 0; i < k; ++i) columns[j * stride + i] = w[i * n + j];
+  }
+}
+
+// Where element (i, j) goes, in elements from its panel's start.
+struct Place {
+  int64_t panel;
+  size_t offset;
+};
+
+Place PlaceOf(const GemmKernel& kernel, int64_t i, int64_t j) {
+  const int64_t panel = kernel.panel;
+  const int64_t unit = kernel.unit;
+  const int64_t offset = (i / unit) * panel * unit + (j % panel) * unit + i % unit;
+  return {j / panel, static_cast<size_t>(offset)};
+}
+
+// Per column: the largest magnitude becomes 127.
+void PackInt8(const GemmKernel& kernel, const WeightLayout& layout, const float* w, int64_t k,
+              int64_t n, std::byte* memory) {
+  auto* const scales = reinterpret_cast<float*>(memory + layout.scale_offset);
+  auto* const sums = reinterpret_cast<float*>(memory + layout.sum_offset);
+  for (int64_t j = 0; j < n; ++j) {
+    float largest = 0.0f;
+    for (int64_t i = 0; i < k; ++i) largest = std::max(largest, std::fabs(w[i * n + j]));
+    const float scale = largest / 127.0f;
+    const float inverse = scale > 0.0f ? 1.0f / scale : 0.0f;
+    int64_t sum = 0;
+    for (int64_t i = 0; i < k; ++i) {
+      // A weight that is not a number becomes 0; infinite ones make the scale infinite.
+      const float scaled = w[i * n + j] * inverse;
+      const long rounded = std::isfinite(scaled) ? std::lrint(scaled) : 0;
+      const auto q = static_cast<int8_t>(std::clamp(rounded, -127L, 127L));
+      sum += q;
+      const Place at = PlaceOf(kernel, i, j);
+      memory[static_cast<size_t>(at.panel) * layout.panel_bytes + at.offset] =
+          static_cast<std::byte>(q);
+    }
+    scales[j] = scale;
+    sums[j] = scale * static_cast<float>(sum);
+  }
+}
+
+void PackPanels(const GemmKernel& kernel, const WeightLayout& layout, const float* w, int64_t k,
+                int64_t n, std::byte* memory) {
+  for (int64_t i = 0; i < k; ++i) {
+    for (int64_t j = 0; j < n; ++j) {
+      const Place at = PlaceOf(kernel, i, j);
+      std::byte* const panel = memory + static_cast<size_t>(at.panel) * layout.panel_bytes;
+      const float value = w[i * n + j];
+      if (kernel.weight == WeightElement::kF32) {
+        reinterpret_cast<float*>(panel)[at.offset] = value;
+      } else {
+        reinterpret_cast<uint16_t*>(panel)[at.offset] = FloatToBFloat16(value);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+bool GemmFuses(ActFn fn) {
+  switch (fn) {
+    case ActFn::kNone:
+    case ActFn::kRelu:
+    case ActFn::kLeakyRelu:
+    case ActFn::kPrelu:
+    case ActFn::kClip:
+      return true;
+    default:
+      return false;
+  }
+}
+
+WeightLayout LayoutOf(const GemmKernel& kernel, int64_t k, int64_t n) {
+  WeightLayout layout{};
+  const size_t element = BytesOf(kernel.weight);
+  const int64_t panels = Groups(n, kernel.panel);
+  layout.groups = Groups(k, kernel.unit);
+  layout.columns = panels * kernel.panel;
+  layout.group_bytes =
+      static_cast<size_t>(kernel.panel) * static_cast<size_t>(kernel.unit) * element;
+  layout.panel_bytes = RoundUp(static_cast<size_t>(layout.groups) * layout.group_bytes);
+  layout.scale_offset = static_cast<size_t>(panels) * layout.panel_bytes;
+  layout.sum_offset = layout.scale_offset;
+  layout.bytes = layout.scale_offset;
+  if (kernel.weight == WeightElement::kInt8) {
+    const size_t column_bytes = RoundUp(static_cast<size_t>(layout.columns) * sizeof(float));
+    layout.sum_offset = layout.scale_offset + column_bytes;
+    layout.bytes = layout.sum_offset + column_bytes;
+  }
+  return layout;
+}
+
+XLayout XLayoutOf(const GemmKernel& kernel, int64_t k, int64_t m) {
+  XLayout layout{};
+  if (kernel.x == XElement::kF32) return layout;
+  const auto rows = static_cast<size_t>(m);
+  const size_t element = kernel.x == XElement::kBf16 ? 2 : 1;
+  const int64_t padded = Groups(k, kernel.unit) * kernel.unit;
+  layout.row_bytes = RoundUp(static_cast<size_t>(padded) * element);
+  layout.scale_offset = layout.row_bytes * rows;
+  layout.low_offset = layout.scale_offset;
+  layout.bytes = layout.scale_offset;
+  if (kernel.x == XElement::kUint8) {
+    const size_t row_floats = RoundUp(rows * sizeof(float));
+    layout.low_offset = layout.scale_offset + row_floats;
+    layout.bytes = layout.low_offset + row_floats;
+  }
+  return layout;
+}
+
+size_t PackedBytes(const GemmKernels& kernels, int64_t k, int64_t n, Precision precision) {
+  if (n <= kNarrow) {
+    const int64_t stride = Groups(k, kNarrowUnit) * kNarrowUnit;
+    return static_cast<size_t>(stride * n) * sizeof(float);
+  }
+  return LayoutOf(*KernelFor(kernels, precision), k, n).bytes;
+}
+
+PackedWeights PackWeights(const GemmKernels& kernels, const float* w, int64_t k, int64_t n,
+                          Precision precision, std::byte* memory) {
+  const GemmKernel* const kernel = KernelFor(kernels, n <= kNarrow ? Precision::kF32 : precision);
+  std::memset(memory, 0, PackedBytes(kernels, k, n, precision));
+  if (n <= kNarrow) {
+    PackNarrow(w, k, n, memory);
+  } else if (kernel->weight == WeightElement::kInt8) {
+    PackInt8(*kernel, LayoutOf(*kernel, k, n), w, k, n, memory);
+  } else {
+    PackPanels(*kernel, LayoutOf(*kernel, k, n), w, k, n, memory);
+  }
+  return {k, n, kernel, memory};
+}
+
+size_t GemmScratchBytes(const PackedWeights& weights, int64_t m) {
+  if (weights.n <= kNarrow) return 0;
+  return XLayoutOf(*weights.kernel, weights.k, m).bytes;
+}
+
+void RunGemm(const GemmArgs& args) {
+  if (args.m > 0) args.weights->kernel->run(args);
+}
+
+std::string_view GemmKernelName(const PackedWeights& weights) { return weights.kernel->name; }
+
+std::vector<GemmKernels> ChooseGemmKernels([[maybe_unused]] const CpuFeatures& cpu) {
+  std::vector<GemmKernels> all;
+#if defined(__x86_64__)
+  const bool avx2 = cpu.avx2 && cpu.fma && cpu.f16c && cpu.os_ymm;
+  if (avx2 && cpu.avx512f && cpu.avx512bw && cpu.avx512vl && cpu.avx512dq && cpu.os_zmm) {
+    all.push_back({"avx512", &kAvx512F32, cpu.avx512_bf16 ? &kAvx512Bf16Dot : &kAvx512Bf16,
+                   cpu.avx512_vnni ? &kAvx512Int8Dot : &kAvx512Int8});
+  }
+  if (avx2) all.push_back({"avx2", &kAvx2F32, &kAvx2Bf16, &kAvx2Int8});
+#elif defined(__aarch64__)
+  all.push_back({"neon", &kNeonF32, &kNeonBf16, &kNeonInt8});
+#endif
+  all.push_back({"portable", &kPortableF32, &kPortableBf16, &kPortableInt8});
+  all.push_back({"reference", &kReferenceF32, &kReferenceBf16, &kReferenceInt8});
+  return all;
+}
+
+const std::vector<GemmKernels>& AvailableGemmKernels() {
+  // Never destroyed: a worker may still score while the process runs its exit handlers.
+  static const auto* const all = new std::vector<GemmKernels>(ChooseGemmKernels(DetectCpu()));
+  return *all;
+}
+
+const GemmKernels* ActiveGemmKernels() {
+  static const GemmKernels* const active = []() -> const GemmKernels* {
+    const char* const forced = std::getenv("GYRFALCON_CPU_ISA");
+    const std::vector<GemmKernels>& all = AvailableGemmKernels();
+    if (forced == nullptr || *forced == '\0') return &all.front();
+    const std::string_view name = std::string_view(forced) == "scalar" ? "portable" : forced;
+    for (const GemmKernels& kernels : all) {
+      if (kernels.name == name) return &kernels;
+    }
+    return nullptr;
+  }();
+  return active;
+}
+
+}  // namespace gyrfalcon::fused
