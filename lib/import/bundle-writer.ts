@@ -6,6 +6,8 @@ import { GyrfalconError } from '../errors.js';
 import { insidePath, syncDirectory } from './atomic-directory.js';
 import type { TableCodec } from './codec.js';
 import { FileWriter } from './file-writer.js';
+import type { Emitted } from './lower/index.js';
+import { writeFused } from './lower/write.js';
 import type { LoweredModel } from './lowered.js';
 import type { Manifest, ManifestTable, StorageName } from './manifest.js';
 import { writeOnnxModel } from './onnx/write.js';
@@ -22,6 +24,8 @@ export interface WriteBundleOptions {
   codec: TableCodec;
   producer: string;
   source?: Manifest['source'];
+  /** The dense network once more, for the fused engine. */
+  fused?: Emitted | undefined;
   signal?: AbortSignal | undefined;
   onProgress?: (stage: 'tables' | 'dense', done: number, total: number) => void;
 }
@@ -42,6 +46,14 @@ export async function writeBundle(
     signal: options.signal,
     onProgress: (done, total) => options.onProgress?.('dense', done, total),
   });
+  const fused =
+    options.fused === undefined
+      ? undefined
+      : await writeFused(options.fused, directory, {
+          codec: options.codec,
+          signal: options.signal,
+          onProgress: (done, total) => options.onProgress?.('dense', done, total),
+        });
   const manifest: Manifest = {
     format: 'gyrfalcon-bundle',
     version: 1,
@@ -55,6 +67,7 @@ export async function writeBundle(
     slots: model.slots,
     bags: model.bags,
     dense: { file: DENSE_FILE, xxh64: dense.xxh64, inputs: model.denseInputs },
+    ...(fused === undefined ? {} : { fused }),
     outputs: model.outputs,
     ...(model.report.length === 0 ? {} : { report: model.report }),
   };

@@ -104,6 +104,7 @@ export interface Manifest {
   slots: ManifestSlot[];
   bags: ManifestBag[];
   dense: { file: string; xxh64: string; inputs: string[] };
+  fused?: { file: string; xxh64: string; weights: string; weightsXxh64: string };
   outputs: ManifestOutput[];
   report?: ReportEntry[];
 }

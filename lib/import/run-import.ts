@@ -5,6 +5,7 @@ import { GyrfalconError } from '../errors.js';
 import { fillDirectory } from './atomic-directory.js';
 import { MANIFEST_FILE, writeBundle } from './bundle-writer.js';
 import type { TableCodec } from './codec.js';
+import { lowerDense, WRITE_FUSED } from './lower/index.js';
 import type { AnalyzeOptions, LoweredModel } from './lowered.js';
 import type { Manifest, ReportEntry, StorageName } from './manifest.js';
 import { FileSource } from './onnx/byte-source.js';
@@ -30,6 +31,8 @@ export interface ImportOptions extends AnalyzeOptions {
   tolerance?: number | undefined;
   /** Replace a bundle that is at the destination. */
   overwrite?: boolean | undefined;
+  /** Write the dense network for the fused engine too, where that covers it. @internal */
+  fused?: boolean | undefined;
   /** ONNX Runtime's shared library, for verification. */
   onnxruntime?: string | undefined;
   signal?: AbortSignal | undefined;
@@ -124,8 +127,10 @@ export async function runImport(
       );
       // Exporters call every graph the same; people know the model by its file.
       lowered.name = basename(path).replace(/\.onnx$/, '');
+      const fused = (options.fused ?? WRITE_FUSED) ? lowerDense(lowered) : undefined;
       const manifest = await writeBundle(lowered, directory, {
         storage,
+        fused,
         codec: parts.codec,
         producer: parts.producer,
         source,

@@ -40,7 +40,8 @@ export async function writeTable(
   const hash = codec.createHash();
   const file = await FileWriter.create(path);
   try {
-    await file.write(safetensorsHeader(TABLE_TENSOR, row.dtype, [table.rows, row.width], bytes));
+    const shape = [table.rows, row.width];
+    await file.write(safetensorsHeader([{ name: TABLE_TENSOR, dtype: row.dtype, shape, bytes }]));
     const headerBytes = file.bytes;
     const put = async (block: Uint8Array): Promise<void> => {
       hash.update(block);
@@ -75,15 +76,23 @@ export async function writeTable(
   return { bytes, xxh64: hash.digest() };
 }
 
-/** The length prefix and header of a file with one tensor; data follows at a multiple of 64. */
-export function safetensorsHeader(
-  name: string,
-  dtype: string,
-  shape: readonly number[],
-  bytes: number,
-): Uint8Array {
-  const json = JSON.stringify({ [name]: { dtype, shape, data_offsets: [0, bytes] } });
-  const text = Buffer.from(json, 'utf8');
+export interface HeaderTensor {
+  name: string;
+  dtype: string;
+  shape: readonly number[];
+  bytes: number;
+}
+
+/** The length prefix and header of a file; the tensors follow in order at a multiple of 64. */
+export function safetensorsHeader(tensors: readonly HeaderTensor[]): Uint8Array {
+  let at = 0;
+  const entries = tensors.map(({ name, dtype, shape, bytes }) => {
+    const start = at;
+    at += bytes;
+    return `${JSON.stringify(name)}:${JSON.stringify({ dtype, shape, data_offsets: [start, at] })}`;
+  });
+  // Put together by hand: an object would sort names that are numbers to the front.
+  const text = Buffer.from(`{${entries.join(',')}}`, 'utf8');
   const total = Math.ceil((8 + text.byteLength) / ALIGNMENT) * ALIGNMENT;
   const header = Buffer.alloc(total, ' ');
   header.writeBigUInt64LE(BigInt(total - 8), 0);

@@ -233,32 +233,17 @@ export async function runLowered(
   lowered: AnalyzedModel,
   batches: readonly { batch: number; feeds: Feeds }[],
 ): Promise<Outputs[]> {
-  const tables = new Map<string, { dim: number; rows: number; data: number[] }>();
-  for (const table of lowered.tables) {
-    tables.set(table.name, { dim: table.dim, rows: table.rows, data: await floats(table.tensor) });
-  }
+  const tables = await readTables(lowered);
   const directory = await mkdtemp(join(tmpdir(), 'gyrfalcon-analyze-'));
   try {
     const path = join(directory, 'dense.onnx');
     await writeOnnxModel(lowered.dense, path);
     const session = await InferenceSession.create(path, OPTIONS);
     const out: Outputs[] = [];
-    for (const { batch, feeds: original } of batches) {
-      const feeds = rowByRow(lowered, original);
-      const slots = fillSlots(lowered, batch, feeds, tables);
+    for (const { batch, feeds } of batches) {
       const given: Record<string, Tensor> = {};
-      for (const name of lowered.denseInputs) {
-        const slot = slots.get(name);
-        if (slot !== undefined) given[name] = new Tensor('float32', slot.data, slot.dims);
-        else {
-          const input = lowered.inputs.find((other) => other.name === name);
-          if (input?.kind !== 'tensor') throw new Error(`dense input ${name} is no tensor input`);
-          const feed = feeds[name] as Array_;
-          const dtype =
-            input.dtype === 'i32' ? 'int32' : input.dtype === 'i64' ? 'int64' : feed.dtype;
-          given[name] = toTensor({ ...feed, dtype });
-        }
-      }
+      for (const [name, array] of denseArrays(lowered, batch, feeds, tables))
+        given[name] = toTensor(array);
       out.push(await run(session, given));
     }
     await session.release();
@@ -284,11 +269,46 @@ function rowByRow(lowered: AnalyzedModel, feeds: Feeds): Feeds {
   return { ...feeds, ...Object.fromEntries(moved) };
 }
 
+type Tables = ReadonlyMap<string, { dim: number; rows: number; data: number[] }>;
+
+export async function readTables(lowered: AnalyzedModel): Promise<Tables> {
+  const tables = new Map<string, { dim: number; rows: number; data: number[] }>();
+  for (const table of lowered.tables) {
+    tables.set(table.name, { dim: table.dim, rows: table.rows, data: await floats(table.tensor) });
+  }
+  return tables;
+}
+
+/** The dense graph's inputs: slots with their bags evaluated, and the inputs it reads itself. */
+export function denseArrays(
+  lowered: AnalyzedModel,
+  batch: number,
+  original: Feeds,
+  tables: Tables,
+): Map<string, Array_> {
+  const feeds = rowByRow(lowered, original);
+  const slots = fillSlots(lowered, batch, feeds, tables);
+  const arrays = new Map<string, Array_>();
+  for (const name of lowered.denseInputs) {
+    const slot = slots.get(name);
+    if (slot !== undefined) {
+      arrays.set(name, { dtype: 'float32', dims: slot.dims, data: [...slot.data] });
+      continue;
+    }
+    const input = lowered.inputs.find((other) => other.name === name);
+    if (input?.kind !== 'tensor') throw new Error(`dense input ${name} is no tensor input`);
+    const feed = feeds[name] as Array_;
+    const dtype = input.dtype === 'i32' ? 'int32' : input.dtype === 'i64' ? 'int64' : feed.dtype;
+    arrays.set(name, { ...feed, dtype });
+  }
+  return arrays;
+}
+
 function fillSlots(
   lowered: AnalyzedModel,
   batch: number,
   feeds: Feeds,
-  tables: ReadonlyMap<string, { dim: number; rows: number; data: number[] }>,
+  tables: Tables,
 ): Map<string, { data: Float32Array; dims: number[] }> {
   const symbols: Record<string, number> = { batch };
   for (const input of lowered.inputs) {

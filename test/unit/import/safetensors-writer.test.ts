@@ -132,7 +132,9 @@ describe('writeTable', () => {
 describe('safetensorsHeader', () => {
   it('keeps data aligned whatever the length of the text', () => {
     for (let digits = 1; digits < 16; digits++) {
-      const header = safetensorsHeader('t', 'F32', [1, 1], 10 ** digits);
+      const header = safetensorsHeader([
+        { name: 't', dtype: 'F32', shape: [1, 1], bytes: 10 ** digits },
+      ]);
       expect(header.byteLength % 64).toBe(0);
       expect(Buffer.from(header).readBigUInt64LE(0)).toBe(BigInt(header.byteLength - 8));
       expect(Buffer.from(header).toString('utf8', 8)).toMatch(/^\{.*\} *$/);

@@ -1,0 +1,71 @@
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+
+import { analyze } from '../../../lib/import/analyze/index.js';
+import { lower } from '../../../lib/import/lower/index.js';
+import { readOnnxModel } from '../../../lib/import/onnx/read.js';
+import {
+  denseArrays,
+  MODELS,
+  makeFeeds,
+  maxDifference,
+  readFixtures,
+  readTables,
+  runOriginal,
+} from './analyze-support.js';
+import { interpret } from './fused-interpreter.js';
+
+const fixtures = await readFixtures();
+
+/** Fixtures whose dense network the fused engine does not run, by what is in the way. */
+const NOT_COVERED: Readonly<Record<string, RegExp>> = {
+  'caser.': /Conv .* is not covered/,
+  'ctr-xdeepfm.': /Conv .* is not covered/,
+  'dien-gru.': /GRU .* is not covered/,
+  'gru4rec.': /GRU .* is not covered/,
+  'dien-lstm-fixed-batch.': /LSTM .* is not covered/,
+  'table-computed.': /along the batch/,
+  'hash-mod.': /integers that may be above/,
+  'hash-times.': /integers that may be above/,
+  'hash-quotient-remainder.': /integers that may be above/,
+  'hash-clamp.': /picks by what inputs say/,
+  'hash-where.': /picks by what inputs say/,
+  'ids-remapped.': /picks by what inputs say/,
+  'item-features.': /picks by what inputs say/,
+  'float-matrix.': /picks by what inputs say/,
+  'hand-float-matrix.': /picks by what inputs say/,
+  'hand-gather-nd.': /picks by what inputs say/,
+  'pool-avg-pool.dynamo': /integers that may be above/,
+  'dlrm-facebook-stacked.dynamo': /picks by what inputs say/,
+  'dlrm-facebook-stacked.torchscript': /Loop .* is not covered/,
+};
+
+describe.each(fixtures.map((fixture) => [fixture.name, fixture] as const))(
+  '%s',
+  (name, fixture) => {
+    const path = join(MODELS, fixture.file);
+    const reason = Object.entries(NOT_COVERED).find(([start]) => name.startsWith(start))?.[1];
+
+    it(reason === undefined ? 'computes what the original computes' : 'says why not', async () => {
+      const analyzed = analyze(await readOnnxModel(path));
+      const lowered = lower(analyzed);
+      if (reason !== undefined) {
+        expect(lowered).toEqual({ reason: expect.stringMatching(reason) });
+        return;
+      }
+      if ('reason' in lowered) throw new Error(lowered.reason);
+      const tables = await readTables(analyzed);
+      for (const batch of fixture.batch === null ? [1, 5] : [fixture.batch]) {
+        const feeds = makeFeeds(fixture, batch, batch + 7);
+        const results = interpret(lowered, denseArrays(analyzed, batch, feeds, tables), batch);
+        const found = Object.fromEntries(
+          [...results].map(([output, { dims, data }]) => [
+            output,
+            { dims, data: Array.from(data) },
+          ]),
+        );
+        expect(maxDifference(await runOriginal(path, feeds), found)).toBeLessThan(1e-5);
+      }
+    });
+  },
+);
