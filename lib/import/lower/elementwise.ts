@@ -228,7 +228,7 @@ export function cast(node: OnnxNode, c: Context): readonly Tensor[] {
   if (t.type === to) return [t];
   if (to === OnnxType.bool) {
     if (t.type === OnnxType.bool) return [t];
-    const val = c.g.unary(c.g.unary(t.val, { fn: 'not' }), { fn: 'not' });
+    const val = c.g.binary('ne', t.val, c.g.scalar(0));
     return [{ ...t, val, type: to, bound: 1 }];
   }
   // Rounding to a narrower type is left out: the result is closer to the exact one.

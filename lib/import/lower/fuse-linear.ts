@@ -135,6 +135,17 @@ export function valueOperand(v: Val, g: Graph, uses: Uses): Val | null {
   return g.node('linear', x.in, { ...x.a, [fn]: y }, v.dims);
 }
 
+/** x·w + bias + (y + number): the number goes into the bias. */
+export function shiftedAddend(v: Val, g: Graph, uses: Uses): Val | null {
+  if (v.op !== 'linear' || v.a.act || v.a.mul) return null;
+  const { add } = v.a;
+  if (add?.op !== 'unary' || add.a.act?.fn !== 'affine' || !uses.once(add)) return null;
+  const { alpha = 1, beta = 0 } = add.a.act;
+  if (alpha !== 1) return null;
+  const moved = g.node('linear', v.in, { ...v.a, add: add.in[0] as Val }, v.dims);
+  return addBias(g, moved, constants.ofValues([1], [beta]));
+}
+
 /** linear(per-channel affine): the affine goes into weights and bias. */
 export function affineOperand(v: Val, g: Graph, uses: Uses): Val | null {
   if (v.op !== 'linear') return null;

@@ -146,6 +146,13 @@ export class Graph {
     return this.constant(constants.ofValues([], [value]), 'scalar');
   }
 
+  /** [n] times the same number. */
+  constantOf(n: Poly, value: number): Val {
+    const size = p.constant(n);
+    if (size === null) fail(`a constant of free size`);
+    return this.constant(constants.ofValues([size], new Float32Array(size).fill(value)), 'filled');
+  }
+
   node(op: Op, operands: readonly Val[], a: Attributes, dims: Dims): Val {
     const batched = [...operands, ...attributeValues(a)].some((v) => v.batched);
     const attributes = Object.entries(a)
@@ -343,6 +350,10 @@ export class Graph {
       if (x.a.fn === 'eq') return this.binary('ne', a, b);
       if (x.a.fn === 'ne') return this.binary('eq', a, b);
     }
+    if (act.fn === 'not' && inner?.fn === 'not') {
+      const [base] = x.in as [Val];
+      return isTruth(base) ? base : this.binary('ne', base, this.scalar(0));
+    }
     if (act.fn === 'reciprocal' && inner?.fn === 'sqrt')
       return this.unary(x.in[0] as Val, { fn: 'rsqrt' });
     return this.node('unary', [x], { act }, x.dims);
@@ -421,7 +432,13 @@ export class Graph {
       const chosen = test !== 0 ? a : b;
       if (sameDims(chosen.dims, dims)) return chosen;
     }
-    if (c.op === 'unary' && c.a.act?.fn === 'not') return this.where(c.in[0] as Val, b, a);
+    const [inner, zero] = c.in;
+    if (inner !== undefined && c.op === 'unary' && c.a.act?.fn === 'not')
+      return this.where(inner, b, a);
+    const isNonZero = c.op === 'binary' && c.a.fn === 'ne' && c.a.act === undefined;
+    if (inner !== undefined && isNonZero && zero?.constant !== undefined)
+      if (constants.uniformValue(zero.constant) === 0 && sameDims(inner.dims, c.dims))
+        return this.where(inner, a, b);
     return this.node('where', [c, a, b], {}, dims);
   }
 
@@ -433,8 +450,9 @@ export class Graph {
   }
 
   matmul(a: Val, b: Val, ta: boolean, tb: boolean, scale: number): Val {
-    if (swapsLast(a)) return this.matmul(a.in[0] as Val, b, !ta, tb, scale);
-    if (swapsLast(b)) return this.matmul(a, b.in[0] as Val, ta, !tb, scale);
+    const [left, right] = [this.rowsKept(a), this.rowsKept(b)];
+    if (left !== null) return this.matmul(left, b, !ta, tb, scale);
+    if (right !== null) return this.matmul(a, right, ta, !tb, scale);
     const side = (x: Val, t: boolean): [Poly, Poly] => {
       const [r, c] = x.dims.slice(-2) as [Poly, Poly];
       return t ? [c, r] : [r, c];
@@ -445,6 +463,17 @@ export class Graph {
     const dims = [...broadcast([a.dims.slice(0, -2), b.dims.slice(0, -2)]), m, n];
     checkRank(dims);
     return this.node('matmul', [a, b], { ta, tb, scale }, dims);
+  }
+
+  /** A transposition that scatters rows, without its last swap, so that rows stay whole. */
+  private rowsKept(x: Val): Val | null {
+    if (swapsLast(x)) return x.in[0] as Val;
+    if (x.op !== 'transpose') return null;
+    const perm = x.a.axes as readonly number[];
+    const r = perm.length;
+    if (perm[r - 2] !== r - 1) return null;
+    const swapped = [...perm.slice(0, -2), perm[r - 1] as number, perm[r - 2] as number];
+    return this.transpose(x.in[0] as Val, swapped);
   }
 
   reduce(x: Val, fn: string, axes: readonly number[], keep: boolean): Val {
@@ -493,6 +522,13 @@ export function affine(alpha: number, beta: number): Act {
 /** How fused.json writes a size; null when it has no form. */
 export function extent(size: Poly): number | string | null {
   return p.constant(size) ?? p.asSymbol(size);
+}
+
+/** Of zeros and ones alone. */
+function isTruth(x: Val): boolean {
+  const compares = ['eq', 'ne', 'lt', 'le', 'gt', 'ge', 'and', 'or', 'xor'];
+  if (x.op === 'binary') return x.a.act === undefined && compares.includes(x.a.fn ?? '');
+  return x.op === 'unary' && x.a.act?.fn === 'not';
 }
 
 function swapsLast(x: Val): boolean {

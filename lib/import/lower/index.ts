@@ -13,8 +13,22 @@ import {
   affineOperand,
   constantOperand,
   scaledOperand,
+  shiftedAddend,
   valueOperand,
 } from './fuse-linear.js';
+import { dice, gates, layerNorm, layerNormScale, norms, softplus } from './fuse-patterns.js';
+import { joinDots, pairwiseDot, sumOfProducts } from './fuse-products.js';
+import { sliceOperands } from './fuse-slices.js';
+import {
+  actBeforeView,
+  dropReduced,
+  expandAway,
+  joinColumns,
+  joinFlat,
+  joinProducts,
+  sliceBeforeView,
+  splitColumns,
+} from './fuse-views.js';
 import { NotCovered } from './graph.js';
 import { draft } from './lower.js';
 import { optimize, type Rewrite } from './optimize.js';
@@ -27,11 +41,30 @@ export type { FusedGraph, FusedNode } from './format.js';
 export const WRITE_FUSED: boolean = false;
 
 const RULES: readonly Rewrite[] = [
+  gates,
+  softplus,
+  layerNorm,
+  layerNormScale,
+  norms,
+  dice,
+  actBeforeView,
+  sliceBeforeView,
+  sliceOperands,
+  expandAway,
+  dropReduced,
+  pairwiseDot,
+  joinDots,
+  sumOfProducts,
   activation,
   constantOperand,
   valueOperand,
   affineOperand,
+  shiftedAddend,
   scaledOperand,
+  splitColumns,
+  joinFlat,
+  joinColumns,
+  joinProducts,
 ];
 
 /** The dense network as a fused graph, or why it has none. */
