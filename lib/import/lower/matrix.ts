@@ -246,7 +246,10 @@ function contract(c: Context, left: Labelled, right: Labelled, wanted: string): 
       );
     return { term: all.join(''), t: combine(c, 'mul', spread(a), spread(b)) };
   }
-  if (summed.length > 1 || mine.length > 1 || yours.length > 1)
+  // Without common letters the rows of one side may lie along several axes.
+  const rows = both.length === 0 && summed.length === 1 && Math.min(mine.length, yours.length) < 2;
+  if (rows && yours.length > 1) return contract(c, right, left, wanted);
+  if (!rows && (summed.length > 1 || mine.length > 1 || yours.length > 1))
     return byProduct(c, a, b, both, summed, mine, yours);
   const arrange = ({ term, t }: Labelled, order: string[], one: number): Tensor => {
     const moved = transpose(
