@@ -81,7 +81,8 @@ export async function generateBag(
   const file = await FileWriter.create(path);
   const plain = bag.storage === 'f32';
   const shape = [rows, plain ? bag.dim : width];
-  await file.write(safetensorsHeader(TABLE_TENSOR, plain ? 'F32' : 'U8', shape, rows * width));
+  const dtype = plain ? 'F32' : 'U8';
+  await file.write(safetensorsHeader([{ name: TABLE_TENSOR, dtype, shape, bytes: rows * width }]));
   const dataOffset = file.bytes;
   const random = new FastRandom(seedFor(seed, bag.name));
   const perBlock = Math.floor((4 * BLOCK) / width / 4) * 4;
