@@ -19,9 +19,9 @@ export function wholeNumber(least: number, most = 2 ** 31 - 1): (text: string) =
   };
 }
 
-/** `1,16,128` */
-export function numberList(text: string): number[] {
-  return text.split(',').map((part) => wholeNumber(1)(part.trim()));
+/** A parser of lists such as `1,16,128`, each number in [1, most]. */
+export function numberList(most: number): (text: string) => number[] {
+  return (text) => text.split(',').map((part) => wholeNumber(1, most)(part.trim()));
 }
 
 export function seconds(text: string): number {

@@ -1,14 +1,15 @@
 /** `gyrfalcon bench` */
 import type { Batch } from '../batch.js';
+import { GyrfalconError } from '../errors.js';
 import type { Manifest } from '../import/manifest.js';
 import { type TensorData, toTensorData } from '../import/tensor-values.js';
-import { makeSample, type Sample } from '../import/verify-sample.js';
+import { makeSample, type Sample, sizeOf } from '../import/verify-sample.js';
 import type { Model } from '../model.js';
 import type { Skew } from './arguments.js';
 import { randomFor, summarizeTimes, type Timings } from './bench-random.js';
 import { readManifest } from './bundle.js';
 import { type Io, Progress, write } from './io.js';
-import { formatTable } from './text.js';
+import { formatTable, printable } from './text.js';
 
 export interface BenchFlags {
   batch: number[];
@@ -46,7 +47,13 @@ interface BenchResult {
 const POOL = 64;
 /** Pools stay under this many rows in all. */
 const POOL_ROWS = 65_536;
+/** The values of all requests of a pool, and of one. */
+const POOL_VALUES = 2 ** 26;
+const MOST_VALUES = 2 ** 28;
 const WARM_UP_CALLS = 10;
+/** Their times are kept, so a long measurement ends here. */
+const MOST_CALLS = 2 ** 22;
+const PAUSE_MS = 20;
 /** For free sizes without a default. */
 const DEFAULT_SIZE = 16;
 
@@ -87,7 +94,10 @@ export async function bench(bundle: string, flags: BenchFlags, io: Io): Promise<
     seconds: flags.seconds,
     runs,
   };
-  await write(io.stdout, flags.json === true ? `${JSON.stringify(result)}\n` : renderBench(result));
+  await write(
+    io.stdout,
+    flags.json === true ? `${JSON.stringify(result)}\n` : printable(renderBench(result)),
+  );
 }
 
 async function measure(
@@ -102,9 +112,8 @@ async function measure(
     symbols[name] = flags.dim?.[name] ?? size ?? DEFAULT_SIZE;
   }
   const random = randomFor(flags.skew, flags.seed);
-  const pool = Array.from(
-    { length: Math.max(4, Math.min(POOL, Math.floor(POOL_ROWS / rows))) },
-    () => prepare(manifest, makeSample(manifest, rows, symbols, 'inside', random)),
+  const pool = Array.from({ length: poolSize(manifest, rows, symbols) }, () =>
+    prepare(manifest, makeSample(manifest, rows, symbols, 'inside', random)),
   );
   const indices: Record<string, number> = {};
   for (const request of pool) {
@@ -117,7 +126,9 @@ async function measure(
   const lookup: number[] = [];
   const engine: number[] = [];
   const end = performance.now() + flags.seconds * 1000;
+  let pause = 0;
   for (let call = 0; total.length === 0 || performance.now() < end; call++) {
+    if (total.length === MOST_CALLS) break;
     put(batch, pool[call % pool.length] ?? []);
     const start = process.hrtime.bigint();
     model.scoreSync(batch);
@@ -128,13 +139,31 @@ async function measure(
       lookup.push(times.lookup);
       engine.push(times.engine);
     }
-    if (call % 64 === 0) {
+    if (performance.now() >= pause) {
+      pause = performance.now() + PAUSE_MS;
       // Lets an interrupt be heard.
       await new Promise((resolve) => setImmediate(resolve));
       signal.throwIfAborted();
     }
   }
   return summarizeTimes(rows, total, lookup, engine);
+}
+
+/** Requests to make. @throws LIMIT_EXCEEDED when the values of one are too many */
+function poolSize(manifest: Manifest, rows: number, symbols: Record<string, number>): number {
+  let values = rows;
+  for (const input of manifest.inputs) {
+    if (input.kind !== 'tensor') continue;
+    values += input.shape.reduce<number>((n, extent) => n * sizeOf(extent, rows, symbols), 1);
+  }
+  if (values > MOST_VALUES) {
+    throw new GyrfalconError(
+      'LIMIT_EXCEEDED',
+      `expected at most ${MOST_VALUES} input values in a request but received ${values}`,
+    );
+  }
+  const wanted = Math.max(4, Math.min(POOL, Math.floor(POOL_ROWS / rows)));
+  return Math.max(1, Math.min(wanted, Math.floor(POOL_VALUES / values)));
 }
 
 interface PreparedInput {

@@ -2,7 +2,7 @@
 import type { StorageName } from '../import/manifest.js';
 import type { ImportResult } from '../import/run-import.js';
 import { type Io, Progress, write } from './io.js';
-import { formatBytes, formatTable } from './text.js';
+import { formatBytes, formatTable, printable } from './text.js';
 
 export interface ImportFlags {
   out: string;
@@ -37,7 +37,7 @@ export async function importCommand(model: string, flags: ImportFlags, io: Io): 
       io.stdout,
       flags.json === true
         ? `${JSON.stringify({ bundle, tables, report, verify })}\n`
-        : renderImport(result),
+        : printable(renderImport(result)),
     );
   } finally {
     progress.clear();

@@ -1,11 +1,12 @@
 /** `gyrfalcon info` */
 import type { Capabilities } from '../index.js';
 import { type Io, write } from './io.js';
+import { printable } from './text.js';
 
 export async function info(flags: { json?: boolean }, io: Io): Promise<void> {
   const { capabilities } = await import('../index.js');
   const found = capabilities();
-  const text = flags.json === true ? `${JSON.stringify(found)}\n` : renderInfo(found);
+  const text = flags.json === true ? `${JSON.stringify(found)}\n` : printable(renderInfo(found));
   await write(io.stdout, text);
 }
 

@@ -8,7 +8,7 @@ import { readOnnxModel } from '../import/onnx/read.js';
 import { storedRow } from '../import/storage.js';
 import { readManifest } from './bundle.js';
 import { type Io, write } from './io.js';
-import { formatBytes, formatShape, formatTable } from './text.js';
+import { formatBytes, formatShape, formatTable, printable } from './text.js';
 
 export interface BundleSummary {
   name: string;
@@ -139,6 +139,7 @@ export function renderSummary(summary: BundleSummary): string {
 
 export async function inspect(bundle: string, flags: { json?: boolean }, io: Io): Promise<void> {
   const summary = await summarize(bundle);
-  const text = flags.json === true ? `${JSON.stringify(summary)}\n` : renderSummary(summary);
+  const text =
+    flags.json === true ? `${JSON.stringify(summary)}\n` : printable(renderSummary(summary));
   await write(io.stdout, text);
 }

@@ -1,5 +1,4 @@
 /** What a command talks to. Tests give their own. */
-import { once } from 'node:events';
 import type { Readable, Writable } from 'node:stream';
 
 import { GyrfalconError } from '../errors.js';
@@ -13,11 +12,28 @@ export interface Io {
   signal: AbortSignal;
 }
 
-export const EXIT = { ok: 0, failed: 1, usage: 2, verifyFailed: 3, interrupted: 130 } as const;
+/** Exit codes. The last three are 128 and the signal's number, as shells have it. */
+export const EXIT = {
+  ok: 0,
+  failed: 1,
+  usage: 2,
+  verifyFailed: 3,
+  hungUp: 129,
+  interrupted: 130,
+  terminated: 143,
+} as const;
 
-/** Writes and waits while the reader is slower. */
-export async function write(stream: Writable, text: string): Promise<void> {
-  if (!stream.write(text)) await once(stream, 'drain');
+/** Writes and waits until the reader has taken it, so that memory does not grow with the output. */
+export function write(stream: Writable, text: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    // After a failure the callback only says that the stream is destroyed.
+    stream.write(text, (error) => (error ? reject(stream.errored ?? error) : resolve()));
+  });
+}
+
+/** A reader that has seen enough (`| head`) is no failure. */
+export function isBrokenPipe(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'EPIPE';
 }
 
 /** An error as `CODE: message`; what the system reports is IO_ERROR. */

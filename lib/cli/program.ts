@@ -8,13 +8,18 @@ import { bench } from './bench.js';
 import { importCommand } from './import-command.js';
 import { info } from './info.js';
 import { inspect } from './inspect.js';
-import { describeError, EXIT, exitCodeOf, type Io, write } from './io.js';
+import { describeError, EXIT, exitCodeOf, type Io, isBrokenPipe, write } from './io.js';
 import { score } from './score.js';
+import { printable } from './text.js';
 
 const EXIT_HELP = `
 Results go to standard output, progress and errors to standard error.
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 verification failed, 130 interrupted.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 verification failed, 130 interrupted
+(129 and 143 by SIGHUP and SIGTERM).
 A failure prints "error CODE: message", or {"error": {"code", "message"}} with --json.`;
+
+const MOST_ROWS = 65_536;
+const MOST_THREADS = 1024;
 
 /** Runs one command. @returns the exit code */
 export async function run(args: readonly string[], io: Io): Promise<number> {
@@ -39,6 +44,7 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
       await report(io, json, 'USAGE', help && !json ? `${message}\n\n${printed}` : message);
       return EXIT.usage;
     }
+    if (isBrokenPipe(error)) return EXIT.ok;
     const { code, message } = describeError(error);
     await report(io, json, code, message);
     return exitCodeOf(error, io.signal);
@@ -46,8 +52,11 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
 }
 
 async function report(io: Io, json: boolean, code: string, message: string): Promise<void> {
-  const text = json ? JSON.stringify({ error: { code, message } }) : `error ${code}: ${message}`;
-  await write(io.stderr, `${text.trimEnd()}\n`);
+  const text = json
+    ? JSON.stringify({ error: { code, message } })
+    : printable(`error ${code}: ${message}`);
+  // Nobody may read the messages; the exit code still tells.
+  await write(io.stderr, `${text.trimEnd()}\n`).catch(() => undefined);
 }
 
 function buildProgram(io: Io, print: (text: string) => void): Command {
@@ -100,10 +109,13 @@ function buildProgram(io: Io, print: (text: string) => void): Command {
       )
       .option('--output <file>', 'write scores there instead of standard output')
       .addOption(
-        new Option('--format <format>', 'of the scores').choices(['jsonl', 'csv']).default('jsonl'),
+        new Option('--output-format <format>', 'csv for a .csv file, else jsonl').choices([
+          'jsonl',
+          'csv',
+        ]),
       )
-      .option('--batch <n>', 'rows scored together', wholeNumber(1, 65_536), 256)
-      .option('--threads <n>', 'threads of the dense network', wholeNumber(1, 1024), 1)
+      .option('--batch <n>', 'rows scored together', wholeNumber(1, MOST_ROWS), 256)
+      .option('--threads <n>', 'threads of the dense network', wholeNumber(1, MOST_THREADS), 1)
       .addOption(
         new Option('--out-of-range <policy>', 'what an id outside its table does')
           .choices(['error', 'zero'])
@@ -123,12 +135,12 @@ Inputs with several elements are arrays, nested or flat; ragged inputs are array
   finish(
     command('bench', 'measure latency and throughput on random requests')
       .argument('<bundle>', "the bundle's directory")
-      .option('--batch <n,…>', 'rows of one call', numberList, [1, 16, 128, 512])
-      .option('--threads <n,…>', 'threads of the dense network', numberList, [1])
+      .option('--batch <n,…>', 'rows of one call', numberList(MOST_ROWS), [1, 16, 128, 512])
+      .option('--threads <n,…>', 'threads of the dense network', numberList(MOST_THREADS), [1])
       .option('--skew <law>', 'of ids: uniform or zipf:EXPONENT', skew, {
         kind: 'uniform' as const,
       })
-      .option('--seconds <s>', 'for each batch and threads', seconds, 2)
+      .option('--seconds <s>', 'for each batch and threads; at most 4 million calls', seconds, 2)
       .option('--seed <n>', 'of the requests', wholeNumber(0), 1)
       .option('--dim <name=size>', 'size of a free dimension (repeat)', dims)
       .addOption(library()),

@@ -5,7 +5,7 @@ import { StringDecoder } from 'node:string_decoder';
 
 import { CsvError, parse } from 'csv-parse';
 
-import { at } from './row-values.js';
+import { at, show } from './row-values.js';
 
 export type RowFormat = 'jsonl' | 'csv';
 
@@ -16,6 +16,8 @@ export interface RawRow {
 
 /** Longest line, in characters: a bound on memory for a file that is no JSONL. */
 export const MAX_LINE = 64 * 2 ** 20;
+/** Longest CSV record, in bytes; its parser takes half a second for each MiB of one. */
+export const MAX_RECORD = 4 * 2 ** 20;
 
 /** `-` is standard input. The format is `given`, or what the name ends with, or JSONL. */
 export function openRows(
@@ -26,8 +28,12 @@ export function openRows(
 ): AsyncGenerator<RawRow> {
   // An interrupt must also end the wait for a writer that says nothing.
   const input = addAbortSignal(signal, path === '-' ? stdin : createReadStream(path));
-  const format = given ?? (path.toLowerCase().endsWith('.csv') ? 'csv' : 'jsonl');
-  return format === 'csv' ? csvRows(input) : jsonlRows(input);
+  return (given ?? formatOf(path)) === 'csv' ? csvRows(input) : jsonlRows(input);
+}
+
+/** What a file's name says: CSV or, for any other, JSONL. */
+export function formatOf(path: string): RowFormat {
+  return path.toLowerCase().endsWith('.csv') ? 'csv' : 'jsonl';
 }
 
 /** Empty lines are passed over. @throws INVALID_ARGUMENT, LIMIT_EXCEEDED */
@@ -52,22 +58,32 @@ async function* lines(
   input: AsyncIterable<Buffer | string>,
 ): AsyncGenerator<{ text: string; line: number }> {
   const decoder = new StringDecoder('utf8');
-  let rest = '';
-  let line = 0;
-  for await (const chunk of input) {
-    const parts = (rest + (typeof chunk === 'string' ? chunk : decoder.write(chunk))).split('\n');
-    rest = parts.pop() ?? '';
-    for (const part of parts) {
-      line++;
-      yield { text: line === 1 ? part.replace(/^\uFEFF/, '') : part, line };
+  // A line's chunks are joined once, at its end: joining at every chunk is quadratic.
+  let pieces: string[] = [];
+  let length = 0;
+  let line = 1;
+  const take = (): { text: string; line: number } => {
+    const text = pieces.join('');
+    pieces = [];
+    length = 0;
+    return { text: line === 1 ? text.replace(/^\uFEFF/, '') : text, line: line++ };
+  };
+  const add = (piece: string): void => {
+    length += piece.length;
+    if (length > MAX_LINE) {
+      throw at(line, 'LIMIT_EXCEEDED', `expected at most ${MAX_LINE} characters in a line`);
     }
-    if (rest.length > MAX_LINE) {
-      throw at(line + 1, 'LIMIT_EXCEEDED', `expected at most ${MAX_LINE} characters in a line`);
+    pieces.push(piece);
+  };
+  for await (const chunk of input) {
+    const parts = (typeof chunk === 'string' ? chunk : decoder.write(chunk)).split('\n');
+    for (const [i, part] of parts.entries()) {
+      add(part);
+      if (i < parts.length - 1) yield take();
     }
   }
-  line++;
-  rest += decoder.end();
-  if (rest !== '') yield { text: line === 1 ? rest.replace(/^\uFEFF/, '') : rest, line };
+  add(decoder.end());
+  if (length > 0) yield take();
 }
 
 /** The first record names the columns. @throws INVALID_ARGUMENT */
@@ -77,7 +93,7 @@ export async function* csvRows(input: Readable): AsyncGenerator<RawRow> {
     info: true,
     relax_column_count: true,
     skip_empty_lines: true,
-    max_record_size: MAX_LINE,
+    max_record_size: MAX_RECORD,
   });
   input.on('error', (error) => parser.destroy(error));
   input.pipe(parser);
@@ -92,7 +108,11 @@ export async function* csvRows(input: Readable): AsyncGenerator<RawRow> {
         header = record.map((name) => name.trim());
         const twice = header.find((name, i) => header?.indexOf(name) !== i);
         if (twice !== undefined) {
-          throw at(line, 'INVALID_ARGUMENT', `expected column ${twice} once but received it twice`);
+          throw at(
+            line,
+            'INVALID_ARGUMENT',
+            `expected column ${show(twice)} once but received it twice`,
+          );
         }
         continue;
       }
@@ -112,9 +132,13 @@ export async function* csvRows(input: Readable): AsyncGenerator<RawRow> {
   } catch (error) {
     if (!(error instanceof CsvError)) throw error;
     const line = typeof error['lines'] === 'number' ? error['lines'] : 1;
+    if (error.code === 'CSV_MAX_RECORD_SIZE') {
+      throw at(line, 'LIMIT_EXCEEDED', `expected at most ${MAX_RECORD} bytes in a record`);
+    }
     throw at(line, 'INVALID_ARGUMENT', `expected CSV but received ${error.message}`);
   } finally {
-    input.unpipe(parser);
+    // A writer at the other end of a pipe would keep the process waiting.
+    input.destroy();
     parser.destroy();
   }
 }

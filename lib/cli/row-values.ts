@@ -43,6 +43,13 @@ const INTEGER_RANGE: Partial<Record<DtypeName, readonly [number, number]>> = {
   bool: [0, 1],
 };
 
+/** Numbers from here on round to infinity. */
+const FLOAT_LIMIT: Partial<Record<DtypeName, number>> = {
+  f16: 65520,
+  bf16: 2 ** 128 - 2 ** 119,
+  f32: 2 ** 128 - 2 ** 103,
+};
+
 /**
  * Checks `fields` against the inputs.
  * @throws INVALID_ARGUMENT: missing or unknown fields; SHAPE_MISMATCH; DTYPE_MISMATCH. Messages
@@ -60,7 +67,7 @@ export function readRow(
       throw at(
         line,
         'INVALID_ARGUMENT',
-        `expected only the inputs ${[...names].join(', ')} but received ${JSON.stringify(name)} ` +
+        `expected only the inputs ${[...names].join(', ')} but received ${show(name)} ` +
           '(--ignore-extra ignores other fields)',
       );
     }
@@ -93,7 +100,7 @@ function readTensor(
   const shape = input.shape[0] === 'batch' ? input.shape.slice(1) : input.shape;
   const lengths: number[] = [];
   const values: number[] = [];
-  flatten(value, 0, lengths, values, input.name, input.dtype, line);
+  flatten(value, 0, { input, depth: shape.length, line, lengths, values });
   const nested = lengths.length > 1;
   if (nested) {
     if (lengths.length !== shape.length) {
@@ -187,44 +194,55 @@ function numbers(value: unknown, name: string, dtype: DtypeName, line: number): 
   return value.map((item) => readNumber(item, name, dtype, line));
 }
 
-/** Appends the numbers in `value`; `lengths` gets the array lengths by depth. */
-function flatten(
-  value: unknown,
-  depth: number,
-  lengths: number[],
-  into: number[],
-  name: string,
-  dtype: DtypeName,
-  line: number,
-): void {
+interface Flattening {
+  readonly input: RowInput;
+  /** Levels of arrays that the input's shape allows; a flat array is always allowed. */
+  readonly depth: number;
+  readonly line: number;
+  /** Array lengths by level. */
+  readonly lengths: number[];
+  readonly values: number[];
+}
+
+/** Appends the numbers in `value`. */
+function flatten(value: unknown, level: number, state: Flattening): void {
+  const { input, line, lengths, values } = state;
   if (!Array.isArray(value)) {
-    if (depth < lengths.length) {
-      throw at(line, 'SHAPE_MISMATCH', `expected arrays of one depth for ${name}`);
+    if (level < lengths.length) {
+      throw at(line, 'SHAPE_MISMATCH', `expected arrays of one depth for ${input.name}`);
     }
-    into.push(readNumber(value, name, dtype, line));
+    values.push(readNumber(value, input.name, input.dtype, line));
     return;
   }
-  lengths[depth] ??= value.length;
-  if (lengths[depth] !== value.length) {
+  const most = Math.max(1, state.depth);
+  if (level >= most) {
+    const text = `expected arrays at most ${most} deep for ${input.name} but received deeper ones`;
+    throw at(line, 'SHAPE_MISMATCH', text);
+  }
+  lengths[level] ??= value.length;
+  if (lengths[level] !== value.length) {
     throw at(
       line,
       'SHAPE_MISMATCH',
-      `expected arrays of ${lengths[depth]} for ${name} but received one of ${value.length}`,
+      `expected arrays of ${lengths[level]} for ${input.name} but received one of ${value.length}`,
     );
   }
-  for (const item of value) flatten(item, depth + 1, lengths, into, name, dtype, line);
+  for (const item of value) flatten(item, level + 1, state);
 }
 
 function readNumber(value: unknown, name: string, dtype: DtypeName, line: number): number {
   const number = dtype === 'bool' && typeof value === 'boolean' ? Number(value) : value;
   const range = INTEGER_RANGE[dtype];
   if (typeof number === 'number') {
-    if (range === undefined) return number;
-    if (Number.isInteger(number) && number >= range[0] && number <= range[1]) return number;
+    if (range === undefined) {
+      if (Math.abs(number) < (FLOAT_LIMIT[dtype] ?? Infinity)) return number;
+    } else if (Number.isInteger(number) && number >= range[0] && number <= range[1]) {
+      return number;
+    }
   }
   const expected =
     range === undefined
-      ? 'a number'
+      ? `a number of ${dtype}`
       : dtype === 'bool'
         ? 'true or false'
         : `an integer of ${dtype} (${range[0]} to ${range[1]})`;
@@ -254,9 +272,13 @@ function describe(shape: readonly (number | string | null)[]): string {
   return `[${shape.join(', ')}]`;
 }
 
-function show(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value);
-  return text.length > 40 ? `${text.slice(0, 40)}…` : text;
+/** A value of the caller's, short enough for a message. */
+export function show(value: unknown): string {
+  // Rows may hold anything of any size and depth: only what is printed is looked at.
+  if (Array.isArray(value)) return 'an array';
+  if (typeof value === 'object' && value !== null) return 'an object';
+  if (typeof value !== 'string') return String(value);
+  return value.length > 40 ? `${JSON.stringify(value.slice(0, 40))}…` : JSON.stringify(value);
 }
 
 export function at(line: number, code: ErrorCode, text: string): GyrfalconError {

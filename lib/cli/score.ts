@@ -1,20 +1,19 @@
 /** `gyrfalcon score` */
-import { createWriteStream } from 'node:fs';
 import type { Writable } from 'node:stream';
-import { finished } from 'node:stream/promises';
 
 import type { Batch, TypedArray } from '../batch.js';
 import { GyrfalconError } from '../errors.js';
 import { countIndices, fillBatch, type OutputValue, outputRows } from './fill.js';
 import { type Io, write } from './io.js';
-import { openRows, type RowFormat } from './row-source.js';
+import { type OutputFile, openOutput } from './output-file.js';
+import { formatOf, openRows, type RowFormat } from './row-source.js';
 import { type Row, readRow } from './row-values.js';
 
 export interface ScoreFlags {
   input: string;
   inputFormat?: RowFormat;
   output?: string;
-  format: RowFormat;
+  outputFormat?: RowFormat;
   batch: number;
   outOfRange: 'error' | 'zero';
   ignoreExtra?: boolean;
@@ -30,24 +29,17 @@ export async function score(bundle: string, flags: ScoreFlags, io: Io): Promise<
     threads: flags.threads,
     ...(flags.onnxruntime === undefined ? {} : { onnxruntime: flags.onnxruntime }),
   });
+  let file: OutputFile | undefined;
   try {
+    if (flags.output !== undefined) file = await openOutput(flags.output);
     const { inputs, outputs } = model.info;
-    const target: Writable =
-      flags.output === undefined ? io.stdout : createWriteStream(flags.output);
-    // A file that cannot be written fails the next await on it instead of the process.
-    let broken: Error | undefined;
-    if (flags.output !== undefined) {
-      target.on('error', (error: Error) => {
-        broken = error;
-      });
-    }
     const batches = new Batches((symbols, indices) =>
       model.createBatch(flags.batch, { symbols, indices }),
     );
-    const printer = new RowPrinter(flags.format, target);
+    const format = flags.outputFormat ?? formatOf(flags.output ?? '');
+    const printer = new RowPrinter(format, file?.stream ?? io.stdout);
     let total = 0;
     const flush = async (rows: readonly Row[]): Promise<void> => {
-      if (broken !== undefined) throw broken;
       const batch = batches.forRows(rows);
       fillBatch(batch, inputs, rows);
       const scores = await model.score(batch, { signal: io.signal }).catch((error: unknown) => {
@@ -74,9 +66,9 @@ export async function score(bundle: string, flags: ScoreFlags, io: Io): Promise<
       pending.push(row);
     }
     if (pending.length > 0) await flush(pending);
-    if (flags.output === undefined) return;
-    target.end();
-    await finished(target);
+    if (file === undefined) return;
+    io.signal.throwIfAborted();
+    await file.commit();
     const { failed, outOfRangeZeroed } = model.stats();
     const summary = { rows: total, failed, outOfRangeZeroed, output: flags.output };
     await write(
@@ -86,6 +78,7 @@ export async function score(bundle: string, flags: ScoreFlags, io: Io): Promise<
         : `${total} rows scored into ${flags.output}\n`,
     );
   } finally {
+    await file?.discard();
     await model.close();
   }
 }

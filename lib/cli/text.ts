@@ -1,5 +1,13 @@
 /** Plain-text rendering. */
 
+/** Names come from files: what would steer a terminal is written as `\\u{1b}`. */
+export function printable(text: string): string {
+  return text.replace(
+    /[^\P{Cc}\n]|\p{Bidi_Control}/gu,
+    (character) => `\\u{${character.charCodeAt(0).toString(16)}}`,
+  );
+}
+
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
 
 export function formatBytes(bytes: number): string {

@@ -55,8 +55,9 @@ describe('option values', () => {
     expect([parse('1'), parse('8')]).toEqual([1, 8]);
     for (const text of ['0', '9', '1.5', '-1', '', 'x'])
       expect(() => parse(text)).toThrow(/1 to 8/);
-    expect(numberList('1, 16,128')).toEqual([1, 16, 128]);
-    expect(() => numberList('1,,2')).toThrow(/whole number/);
+    expect(numberList(128)('1, 16,128')).toEqual([1, 16, 128]);
+    expect(() => numberList(127)('1,128')).toThrow(/1 to 127/);
+    expect(() => numberList(128)('1,,2')).toThrow(/whole number/);
   });
 
   it('reads skew and seconds', () => {
