@@ -1,7 +1,7 @@
-import { cpSync, existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { barePath, mustRun, npmCli, root, run, stagePackage, temporaryFolder } from './support.js';
+import { describe, expect, inject, it } from 'vitest';
+import { mustRun, root, run } from './support.js';
 
 interface Scored {
   readonly main: number[];
@@ -10,13 +10,12 @@ interface Scored {
   readonly capabilities: object;
 }
 
-const folder = temporaryFolder();
+const folder = inject('folder');
+const tarball = inject('tarball');
+const consumer = inject('consumer');
+const path = inject('path');
 const platform = `${process.platform}-${process.arch}`;
-const consumer = join(folder.path, 'consumer');
 const installed = join(consumer, 'node_modules', 'gyrfalcon');
-let stage: string;
-let tarball: string;
-let path: string;
 
 /** Runs the consumer's program with no compiler within reach. */
 function score(cwd: string): Scored {
@@ -28,25 +27,6 @@ function expectScores({ main, worker, expected }: Scored): void {
   for (const [row, value] of expected.entries()) expect(main[row]).toBeCloseTo(value, 5);
   expect(worker).toEqual(main);
 }
-
-beforeAll(() => {
-  path = barePath(folder.path);
-  stage = stagePackage(folder.path);
-  // prebuildify runs node-gyp over binding.gyp.
-  mustRun(process.execPath, ['scripts/prebuild.mjs', `--out=${stage}`], { cwd: root });
-  const packed = mustRun(process.execPath, [npmCli(), 'pack', '--json', '--silent'], {
-    cwd: stage,
-  });
-  const [entry] = JSON.parse(packed) as { filename: string }[];
-  tarball = join(stage, entry!.filename);
-  mkdirSync(consumer);
-  writeFileSync(join(consumer, 'package.json'), '{"name":"consumer","version":"1.0.0"}\n');
-  cpSync(join(root, 'test/packaging/consumer/score.mjs'), join(consumer, 'score.mjs'));
-  cpSync(join(root, 'test/models/dlrm-separate.torchscript.onnx'), join(consumer, 'model.onnx'));
-  mustRun('node', [npmCli(), 'install', tarball, 'onnxruntime-node@1.30'], { cwd: consumer, path });
-});
-
-afterAll(() => folder.dispose());
 
 describe('the package', () => {
   it('holds the built files, the sources and the prebuilt addon, and no tests', () => {
@@ -103,7 +83,7 @@ describe('installed in an empty folder with no compiler', () => {
   });
 
   it('scores through a symbolic link to the package', () => {
-    const linked = join(folder.path, 'linked');
+    const linked = join(folder, 'linked');
     mkdirSync(join(linked, 'node_modules'), { recursive: true });
     symlinkSync(installed, join(linked, 'node_modules/gyrfalcon'));
     symlinkSync(
@@ -126,7 +106,7 @@ describe('installed in an empty folder with no compiler', () => {
 
 describe('installed where no prebuilt addon fits', () => {
   it('says why, and its command builds one from source', () => {
-    const bare = join(folder.path, 'no prebuilds');
+    const bare = join(folder, 'no prebuilds');
     cpSync(consumer, bare, { recursive: true });
     const copy = join(bare, 'node_modules/gyrfalcon');
     mustRun('rm', ['-r', join(copy, 'prebuilds')], { cwd: bare });

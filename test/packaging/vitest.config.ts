@@ -3,6 +3,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/packaging/**/*.test.ts'],
+    globalSetup: ['test/packaging/global-setup.ts'],
     pool: 'forks',
     // These build, pack and install.
     testTimeout: 600_000,
