@@ -50,7 +50,11 @@ describe('readRow', () => {
     [{ dense: [1, 2] }, 'SHAPE_MISMATCH', /^line 12: expected 3 values for dense but received 2$/],
     [{ dense: [1, 2, 3, 4] }, 'SHAPE_MISMATCH', /expected 3 values for dense but received 4$/],
     [{ dense: 1 }, 'SHAPE_MISMATCH', /for dense but received 1$/],
-    [{ dense: [1, null, 3] }, 'DTYPE_MISMATCH', /expected a number of f32 for dense but received null/],
+    [
+      { dense: [1, null, 3] },
+      'DTYPE_MISMATCH',
+      /expected a number of f32 for dense but received null/,
+    ],
     [{ user: 1.5 }, 'DTYPE_MISMATCH', /^line 12: expected an integer of i32 .* user .*1\.5/],
     [{ user: 2 ** 31 }, 'DTYPE_MISMATCH', /user but received 2147483648/],
     [{ user: '7' }, 'DTYPE_MISMATCH', /user but received "7"/],
