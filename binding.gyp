@@ -47,7 +47,7 @@
           "gyrfalcon_avx2", "gyrfalcon_avx512", "gyrfalcon_avx512bf16", "gyrfalcon_avx512vnni",
         ]}],
         ["OS=='linux'", {
-          "ldflags": ["-Wl,-z,nodelete", "-Wl,--version-script=<(module_root_dir)/cmake/addon.map"],
+          "ldflags": ["-Wl,-z,nodelete", "-Wl,--version-script='<(module_root_dir)/cmake/addon.map'"],
           "libraries": ["-ldl", "-lpthread"],
         }],
         ["OS=='linux' and gyrfalcon_static_stdlib==1", {

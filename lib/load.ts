@@ -1,8 +1,12 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { elfProblem } from './elf.js';
 import { GyrfalconError } from './errors.js';
+
+/** The Node-API that the addon is built for; Node has it from 20.3 on. */
+const NODE_API = 9;
 
 /** What the loader looks at. Every part can be given, so that tests need no broken installation. */
 export interface LoadContext {
@@ -16,6 +20,8 @@ export interface LoadContext {
   readonly arch: string;
   /** 'glibc' or 'musl' on Linux, undefined elsewhere. */
   readonly libc: string | undefined;
+  /** The Node-API version of this Node. */
+  readonly nodeApi: number;
   /** Opens a `.node` file and returns its exports; throws what the system reports. */
   readonly open: (path: string) => unknown;
 }
@@ -50,12 +56,19 @@ function defaultContext(): LoadContext {
   return {
     root,
     version: packageVersion(root),
-    explicit: process.env['GYRFALCON_NATIVE'] || undefined,
+    explicit: explicitPath(),
     platform: process.platform,
     arch: process.arch,
     libc: process.platform === 'linux' ? linuxLibc() : undefined,
+    nodeApi: Number(process.versions['napi']),
     open: (path) => require(path),
   };
+}
+
+/** Absolute, because require() looks for a relative path beside this file. */
+function explicitPath(): string | undefined {
+  const path = process.env['GYRFALCON_NATIVE'];
+  return path ? resolve(path) : undefined;
 }
 
 function packageVersion(root: string): string {
@@ -99,9 +112,17 @@ function candidates(context: LoadContext, reasons: string[]): string[] {
 }
 
 function tryOpen(path: string, context: LoadContext): Outcome {
-  if (!existsSync(path)) return { reason: 'not there' };
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (stat === undefined) return { reason: 'not there' };
+  if (!stat.isFile()) return { reason: 'not a file' };
+  // Node does not survive an addon that asks for a Node-API newer than its own.
+  if (context.nodeApi < NODE_API) {
+    return { reason: `expected Node-API ${NODE_API} but received ${context.nodeApi}` };
+  }
   let addon: unknown;
   try {
+    const problem = elfProblem(path, context.arch);
+    if (problem !== undefined) return { reason: problem };
     addon = context.open(path);
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error);
@@ -129,6 +150,7 @@ function describe(context: LoadContext, reasons: readonly string[]): string {
 }
 
 function remedy(context: LoadContext): string[] {
+  if (context.nodeApi < NODE_API) return ['Use Node 20.19 or later.'];
   if (context.explicit !== undefined) {
     return [
       'GYRFALCON_NATIVE is set, so nothing else was tried. To use the installed addon, run:',
@@ -137,7 +159,8 @@ function remedy(context: LoadContext): string[] {
   // A checkout has its development tools; the published package leaves them out.
   if (existsSync(join(context.root, 'test'))) return ['Build it:', '  npm run build'];
   return [
-    'Build it from source (needs CMake and a C++20 compiler):',
+    'If an addon of this package is damaged, install the package again. Otherwise build it from',
+    'source (needs CMake and a C++20 compiler):',
     `  cd "${context.root}"`,
     '  npx --yes cmake-js@8 compile',
   ];

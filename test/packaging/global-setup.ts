@@ -6,7 +6,15 @@ import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
 
-import { barePath, mustRun, npmCli, root, stagePackage, temporaryFolder } from './support.js';
+import {
+  barePath,
+  cachedCompilers,
+  mustRun,
+  npmCli,
+  root,
+  stagePackage,
+  temporaryFolder,
+} from './support.js';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -28,7 +36,10 @@ export default function setup({ provide }: TestProject): () => void {
     const path = barePath(folder.path);
     const stage = stagePackage(folder.path);
     // prebuildify runs node-gyp over binding.gyp.
-    mustRun(process.execPath, ['scripts/prebuild.mjs', `--out=${stage}`], { cwd: root });
+    mustRun(process.execPath, ['scripts/prebuild.mjs', `--out=${stage}`], {
+      cwd: root,
+      env: cachedCompilers(),
+    });
     const packed = mustRun(process.execPath, [npmCli(), 'pack', '--json', '--silent'], {
       cwd: stage,
     });

@@ -69,6 +69,12 @@ export function npmCli(): string {
   return join(prefix, 'lib/node_modules/npm/bin/npm-cli.js');
 }
 
+/** Runs compilers through ccache where it is installed; in a shell's PATH or not at all. */
+export function cachedCompilers(): Record<string, string> {
+  const found = spawnSync('ccache', ['--version']).status === 0;
+  return found ? { CC: 'ccache gcc', CXX: 'ccache g++', CCACHE_NOHASHDIR: '1' } : {};
+}
+
 /** Copies what `npm pack` looks at, so that nothing in the checkout changes. */
 export function stagePackage(folder: string): string {
   const stage = join(folder, 'stage');

@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { GyrfalconError } from '../../lib/errors.js';
 import { type LoadContext, loadAddon } from '../../lib/load.js';
 
@@ -38,6 +38,7 @@ function load(overrides: Partial<LoadContext> = {}): object {
     platform: 'linux',
     arch: 'x64',
     libc: 'glibc',
+    nodeApi: 9,
     open: (path) => {
       opened.push(path);
       const result = files.get(path);
@@ -162,6 +163,26 @@ describe('loadAddon', () => {
     expect(thrown).toBeInstanceOf(GyrfalconError);
     expect((thrown as GyrfalconError).message).toMatch(/text\.node: .+/);
     expect((thrown as GyrfalconError).cause).toBeInstanceOf(Error);
+  });
+
+  it('opens nothing where Node lacks the Node-API, and names the Node that has it', () => {
+    place(LOCAL, { version: VERSION });
+    place(PREBUILT, { version: VERSION });
+    const { message } = failure({ nodeApi: 8 });
+    expect(opened).toEqual([]);
+    expect(message.match(/expected Node-API 9 but received 8/g)).toHaveLength(2);
+    expect(message).toContain('Use Node 20.19 or later');
+    expect(message).not.toContain('cmake-js');
+    expect(load({ nodeApi: 10 })).toEqual({ version: VERSION });
+  });
+
+  it('takes a path in GYRFALCON_NATIVE from the working directory', () => {
+    vi.stubEnv('GYRFALCON_NATIVE', join('no', 'where.node'));
+    try {
+      expect(() => loadAddon()).toThrow(`${join(process.cwd(), 'no', 'where.node')}: not there`);
+    } finally {
+      vi.unstubAllEnvs();
+    }
   });
 
   it('names the build command of a checkout', () => {
