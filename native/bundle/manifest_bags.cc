@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "bundle/manifest.h"
-#include "core/id_map.h"
 #include "core/limits.h"
 
 namespace gyrfalcon {
@@ -70,7 +69,7 @@ Status ReadBagInput(const JsonCursor& at, const JsonCursor& name, const Manifest
   GYR_RETURN_IF_ERROR(ReadReference(name, reading.inputs, "an input", &bag->input));
   const InputSpec& input = reading.spec.inputs[bag->input];
   if (input.kind == InputSpec::Kind::kTensor) {
-    if (!CanMapIds(input.dtype) || !HasBatch(input.shape)) {
+    if (!CanHoldIds(input.dtype) || !HasBatch(input.shape)) {
       return name.Invalid(
           "a ragged input, or a tensor with a \"batch\" extent and a dtype other than f16 and "
           "bf16,");
@@ -177,7 +176,8 @@ Status ReadLength(const JsonCursor& at, const ManifestReading& reading, BagSpec*
   const JsonCursor name = object.value()["input"];
   GYR_RETURN_IF_ERROR(ReadReference(name, reading.inputs, "an input", &bag->length_input));
   const InputSpec& input = reading.spec.inputs[bag->length_input];
-  if (input.kind != InputSpec::Kind::kTensor || !CanMapIds(input.dtype) || !HasBatch(input.shape)) {
+  if (input.kind != InputSpec::Kind::kTensor || !CanHoldIds(input.dtype) ||
+      !HasBatch(input.shape)) {
     return name.Invalid(
         "a tensor input with a \"batch\" extent and a dtype other than f16 and bf16,");
   }

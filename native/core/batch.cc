@@ -1,7 +1,6 @@
 #include "core/batch.h"
 
 #include <chrono>
-#include <cstring>
 #include <string>
 
 namespace gyrfalcon {
@@ -9,13 +8,6 @@ namespace {
 
 int64_t Nanoseconds(std::chrono::steady_clock::duration duration) {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(duration).count();
-}
-
-// What an input's number became; sums cannot overflow, `add` being 53 bits wide.
-std::string Leads(int64_t given, int64_t id, int64_t add) {
-  if (given == kUnusableId) return "one that is no 64-bit integer";
-  const std::string text = std::to_string(given) + ", which leads to ";
-  return text + (id == kUnusableId ? "no row" : std::to_string(id + add));
 }
 
 }  // namespace
@@ -44,53 +36,6 @@ Status Batch::CheckOffsets(int64_t rows) {
     }
   }
   return Status::Ok();
-}
-
-void Batch::CopyIds(int64_t rows) {
-  for (const IdCopy& ids : id_copies_) {
-    const BatchField& from = inputs_[ids.input].data;
-    const size_t elements =
-        from.row_elements == 0 ? from.elements : static_cast<size_t>(rows * from.row_elements);
-    std::memcpy(private_->data() + ids.copy.offset, arena_->data() + from.offset,
-                elements * DtypeBytes(from.dtype));
-  }
-}
-
-void Batch::MapAllIds(int64_t rows) {
-  for (MappedIds& mapped : mapped_) {
-    if (mapped.offsets == nullptr) {
-      MapIds(mapped.map, rows);
-    } else {
-      mapped.map.count = mapped.offsets[rows];
-      MapIds(mapped.map, 1);
-    }
-  }
-}
-
-Status Batch::Fault(const LookupReport& report) const {
-  const BagSpec& bag = model_->spec().bags[report.group];
-  const TableSpec& table = model_->spec().tables[static_cast<size_t>(bag.table)];
-  const InputSpec& input = model_->spec().inputs[static_cast<size_t>(bag.input)];
-  int64_t add = 0;
-  if (bag.add.size() == 1) add = bag.add[0];
-  if (bag.add.size() > 1) add = bag.add[static_cast<size_t>(report.position)];
-  const std::string place = input.name + ", row " + std::to_string(report.row) + ", position " +
-                            std::to_string(report.position);
-  if (const int index = mapped_of_bag_[report.group]; index >= 0) {
-    const MappedIds& mapped = mapped_[static_cast<size_t>(index)];
-    const bool ragged = mapped.offsets != nullptr;
-    // Another thread may have written since: the text then shows what is there now.
-    const int64_t given = ReadNumber(mapped.map.source, ragged ? 0 : report.row,
-                                     report.position + (ragged ? mapped.offsets[report.row] : 0));
-    return {ErrorCode::kIndexOutOfRange, "expected a number that leads to a row from 0 to " +
-                                             std::to_string(table.rows - 1) + " of table " +
-                                             table.name + " for input " + place + " but received " +
-                                             Leads(given, report.value, add)};
-  }
-  return {ErrorCode::kIndexOutOfRange, "expected an id from " + std::to_string(-add) + " to " +
-                                           std::to_string(table.rows - 1 - add) + " (table " +
-                                           table.name + ") for input " + place + " but received " +
-                                           std::to_string(report.value)};
 }
 
 Status Batch::Score(int64_t rows) {

@@ -1,7 +1,6 @@
 // How a batch is laid out and bound, once; batch.cc scores it.
 #include <algorithm>
 #include <limits>
-#include <map>
 #include <string>
 #include <utility>
 
@@ -10,25 +9,6 @@
 
 namespace gyrfalcon {
 namespace {
-
-// Equal for bags that read the same ids in the same way.
-std::vector<int64_t> IdMapKey(const BagSpec& bag, int64_t count) {
-  std::vector<int64_t> key = {bag.input,
-                              bag.start,
-                              bag.step,
-                              count,
-                              bag.has_padding ? 1 : 0,
-                              bag.padding_is_mapped ? 1 : 0,
-                              bag.has_padding ? bag.padding : 0,
-                              bag.length_input,
-                              bag.length_element,
-                              bag.length_from};
-  for (const IdStep& step : bag.map) {
-    key.insert(key.end(),
-               {static_cast<int64_t>(step.op), static_cast<int64_t>(step.test), step.a, step.b});
-  }
-  return key;
-}
 
 // Before the memory is allocated.
 Status CheckShared(size_t bytes) {
@@ -275,75 +255,9 @@ Status Batch::ResolveOutputShapes(size_t input_bytes) {
   return Status::Ok();
 }
 
-Status Batch::LayOutIds(ArenaLayout* layout) {
-  const ModelSpec& spec = model_->spec();
-  std::map<std::vector<int64_t>, int> known;
-  for (size_t i = 0; i < spec.bags.size(); ++i) {
-    const BagSpec& bag = spec.bags[i];
-    const auto input = static_cast<size_t>(bag.input);
-    mapped_of_bag_.push_back(-1);
-    if (!MapsIds(bag, spec.inputs[input])) continue;
-    const bool ragged = spec.inputs[input].kind == InputSpec::Kind::kRagged;
-    int64_t count = 0;
-    if (!ragged) {
-      Result<int64_t> resolved = Resolve(bag.count);
-      if (!resolved.ok()) return resolved.status();
-      count = *resolved;
-    }
-    const auto made = known.emplace(IdMapKey(bag, count), static_cast<int>(mapped_.size()));
-    mapped_of_bag_.back() = made.first->second;
-    if (!made.second) continue;
-    const auto rows = static_cast<size_t>(capacity_);
-    const size_t ids = ragged ? inputs_[input].data.elements : rows * static_cast<size_t>(count);
-    Result<size_t> offset = layout->Add(ids, sizeof(int64_t));
-    if (!offset.ok()) return offset.status();
-    mapped_.push_back({static_cast<int>(i), *offset, {}, nullptr});
-  }
-  return Status::Ok();
-}
-
 Status Batch::BuildGroups() {
   groups_.reserve(model_->spec().bags.size());
   for (size_t i = 0; i < model_->spec().bags.size(); ++i) GYR_RETURN_IF_ERROR(BuildBag(i));
-  return Status::Ok();
-}
-
-// Lets a group read ids that MapAllIds has resolved.
-Status Batch::ReadMappedIds(size_t index, BagGroup* group) {
-  const BagSpec& bag = model_->spec().bags[index];
-  MappedIds& mapped = mapped_[static_cast<size_t>(mapped_of_bag_[index])];
-  IdMap& map = mapped.map;
-  map.out = reinterpret_cast<int64_t*>(private_->data() + mapped.offset);
-  if (mapped.first_bag == static_cast<int>(index)) {
-    const InputSpec& input = model_->spec().inputs[static_cast<size_t>(bag.input)];
-    map.source = {static_cast<const std::byte*>(group->indices), input.dtype,
-                  group->index_row_stride, group->index_step};
-    map.count = group->count;
-    map.steps = bag.map;
-    map.has_padding = bag.has_padding;
-    map.padding_is_mapped = bag.padding_is_mapped;
-    map.padding = bag.padding;
-    mapped.offsets = static_cast<const int32_t*>(group->offsets);
-    if (bag.length_input >= 0) {
-      const BatchField& field = inputs_[static_cast<size_t>(bag.length_input)].data;
-      if (bag.length_element >= field.row_elements) {
-        return {ErrorCode::kShapeMismatch,
-                "expected a length in each row of input " +
-                    model_->spec().inputs[static_cast<size_t>(bag.length_input)].name};
-      }
-      const size_t start =
-          field.offset + static_cast<size_t>(bag.length_element) * DtypeBytes(field.dtype);
-      map.has_length = true;
-      map.length_from = bag.length_from;
-      map.length = {arena_->data() + start, field.dtype, field.row_elements, 0};
-    }
-  }
-  group->indices = map.out;
-  group->indices_are_64 = true;
-  group->index_row_stride = group->count;
-  group->index_step = 1;
-  group->has_padding = bag.has_padding || bag.length_input >= 0;
-  group->padding = kMissingId;
   return Status::Ok();
 }
 

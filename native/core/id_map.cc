@@ -138,12 +138,6 @@ void CutAtLengths(const IdMap& map, int64_t rows) {
 
 }  // namespace
 
-bool CanMapIds(Dtype dtype) {
-  bool can = false;
-  WithType({nullptr, dtype, 0, 0}, [&](const auto*) { can = true; });
-  return can;
-}
-
 int64_t ReadNumber(const NumberColumn& column, int64_t row, int64_t position) {
   int64_t number = kUnusableId;
   WithType(column, [&](const auto* data) {

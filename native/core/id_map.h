@@ -25,7 +25,7 @@ inline constexpr int64_t kMissingId = std::numeric_limits<int64_t>::min();
 // Outside of every table.
 inline constexpr int64_t kUnusableId = std::numeric_limits<int64_t>::max();
 
-// Where numbers lie. A dtype of 16-bit floats is not supported.
+// Where numbers lie. Precondition: CanHoldIds(dtype).
 struct NumberColumn {
   const std::byte* data = nullptr;  // of the first row's first number
   Dtype dtype = Dtype::kI32;
@@ -45,9 +45,6 @@ struct IdMap {
   NumberColumn length;      // one a row
   int64_t* out = nullptr;   // [rows, count]
 };
-
-// Whether MapIds reads numbers of this type.
-bool CanMapIds(Dtype dtype);
 
 // The number at one place, as MapIds reads it.
 int64_t ReadNumber(const NumberColumn& column, int64_t row, int64_t position);

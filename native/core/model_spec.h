@@ -116,6 +116,9 @@ struct OutputSpec {
   Shape shape;
 };
 
+// Whether an input of this type can hold ids, or lengths.
+inline bool CanHoldIds(Dtype dtype) { return dtype != Dtype::kF16 && dtype != Dtype::kBF16; }
+
 // Whether a bag reads its ids through core/id_map.h instead of straight from the input.
 inline bool MapsIds(const BagSpec& bag, const InputSpec& input) {
   const bool are_ids = input.dtype == Dtype::kI32 || input.dtype == Dtype::kI64;

@@ -116,9 +116,9 @@ TEST(IdMapTest, EveryType) {
   EXPECT_EQ(ReadNumber(Column(i32, Dtype::kI32, 0), 0, 0), i32[0]);
   EXPECT_EQ(ReadNumber(Column(i64, Dtype::kI64, 0), 0, 0), kUnusableId);
   EXPECT_EQ(ReadNumber(Column(f64, Dtype::kF64, 0), 0, 0), -1000000000000000);
-  EXPECT_TRUE(CanMapIds(Dtype::kF32));
-  EXPECT_FALSE(CanMapIds(Dtype::kF16));
-  EXPECT_FALSE(CanMapIds(Dtype::kBF16));
+  EXPECT_TRUE(CanHoldIds(Dtype::kF32));
+  EXPECT_FALSE(CanHoldIds(Dtype::kF16));
+  EXPECT_FALSE(CanHoldIds(Dtype::kBF16));
 }
 
 TEST(IdMapTest, LengthsCutRowsOff) {

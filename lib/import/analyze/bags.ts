@@ -12,6 +12,7 @@ export function singleRun(id: IdCell): Run {
     step: id.step,
     count: 1,
     ragged: null,
+    isBatched: id.isBatched,
     map: id.map,
     adds: [id.add],
     clamped: id.clamped,

@@ -1,55 +1,20 @@
 /** Element-wise arithmetic on cells. Each function returns null for what has no meaning here. */
 
-import type { IdStep, IdTest } from '../manifest.js';
 import { OnnxType } from '../onnx/types.js';
 import { isSingle, sameCount, sameElements, sameMap, singleRun } from './bags.js';
 import { castNumber, isFloat, isInteger } from './constants.js';
-import type { Bag, Cell, Comparison, IdCell, MaskCell, RowCell, TestCell } from './domain.js';
+import type { Bag, Cell, Comparison, MaskCell, RowCell, TestCell } from './domain.js';
+import { isExact, negated, replaceWhere, sameId, withSteps } from './ids.js';
 import { elementId } from './inputs.js';
 
 /** A count plus this much, or at least this much, divides like the count. */
 const MAX_EPSILON = 1e-6;
 
-type Combine = (x: Cell, y: Cell) => Cell | null;
+export type Combine = (x: Cell, y: Cell) => Cell | null;
 
 function rows(cell: RowCell, change: (bag: Bag) => Bag | null): RowCell | null {
   const parts = cell.parts.map(change);
   return parts.includes(null) ? null : { type: 'row', parts: parts as Bag[] };
-}
-
-function sameElement(a: IdCell, b: IdCell): boolean {
-  return a.input === b.input && a.start === b.start && a.step === b.step;
-}
-
-function sameId(a: IdCell, b: IdCell): boolean {
-  return sameElement(a, b) && sameMap(a.map, b.map) && a.add === b.add && a.clamped === b.clamped;
-}
-
-/** An id with everything that is done to it as steps. */
-function withSteps(id: IdCell, ...steps: readonly IdStep[]): IdCell {
-  const map = [...id.map];
-  if (id.clamped) map.push({ op: 'clamp', min: 0 });
-  if (id.add !== 0) map.push({ op: 'add', value: id.add });
-  return { ...id, map: [...map, ...steps], add: 0, clamped: false };
-}
-
-const OPPOSITE: Readonly<Record<IdTest, IdTest>> = {
-  eq: 'ne',
-  ne: 'eq',
-  lt: 'ge',
-  ge: 'lt',
-  le: 'gt',
-  gt: 'le',
-};
-
-function negated<T extends MaskCell | TestCell>(cell: T): T {
-  const test: Comparison = { ...cell.test, if: OPPOSITE[cell.test.if] };
-  return cell.type === 'mask' ? { ...cell, keep: !cell.keep, test } : { ...cell, test };
-}
-
-/** Whether the mask tells its padding from everything else, not only from what is above. */
-export function isExact(mask: MaskCell): boolean {
-  return mask.test.if === 'eq' || mask.test.if === 'ne';
 }
 
 /** Zero where the mask is: an id that is padding contributes nothing. */
@@ -67,6 +32,7 @@ function maskBag(bag: Bag, mask: MaskCell): Bag | null {
 /** Zero from a length on, which is another input's element. */
 function cutBag(bag: Bag, { id, test }: MaskCell | TestCell): Bag | null {
   if (!isSingle(bag) || bag.length !== null || bag.share !== null) return null;
+  if (!id.isBatched || !bag.run.isBatched) return null;
   if (id.map.length > 0 || id.add !== 0 || id.clamped || id.step !== 0) return null;
   if (test.value === 'position') {
     if (test.if !== 'gt' || bag.run.step === 0) return null;
@@ -88,6 +54,7 @@ function multiplyRow(row: RowCell, by: Cell): RowCell | null {
     case 'real':
       return rows(row, (bag) => {
         if (!isSingle(bag) || bag.weights !== null || bag.share !== null) return null;
+        if (by.isBatched !== bag.run.isBatched) return null;
         return { ...bag, weights: { input: by.input, start: by.start, step: by.step } };
       });
     case 'share':
@@ -139,29 +106,6 @@ export const multiply: Combine = (x, y) => {
   }
   return y.type === 'mask' || y.type === 'test' ? replaceWhere(x, negated(y), 0) : null;
 };
-
-/** The id, or a number where the comparison of that same id holds. */
-function replaceWhere(id: IdCell, { id: tested, test }: MaskCell | TestCell, by: number) {
-  if (!sameId(id, tested) || test.value === 'position') return null;
-  if (!Number.isSafeInteger(test.value) || !Number.isSafeInteger(by)) return null;
-  return withSteps(id, { op: 'replace', if: test.if, value: test.value, with: by });
-}
-
-/**
- * An id divided by a positive number, or what remains: `mod` is never negative, `rem` has the sign
- * of the id, `div` is rounded toward zero.
- */
-export function divideInteger(op: 'mod' | 'rem' | 'div'): Combine {
-  return (x, y) => {
-    if (x.type !== 'id' || y.type !== 'number') return null;
-    if (!Number.isSafeInteger(y.value) || y.value < 1) return null;
-    return withSteps(x, { op, by: y.value });
-  };
-}
-
-export function absolute(cell: Cell): Cell | null {
-  return cell.type === 'id' ? withSteps(cell, { op: 'abs' }) : null;
-}
 
 export const add: Combine = (x, y) => {
   if (x.type === 'number' && y.type !== 'number') return add(y, x);
@@ -216,98 +160,6 @@ export function divideBySymbol(x: Cell, symbol: string): Cell | null {
   );
 }
 
-/** x op y for op of >, >=, <, <=, ==. */
-export function compare(op: string): Combine {
-  return (x, y) => {
-    const isPlain = x.type === 'number' || x.type === 'position';
-    if (isPlain && y.type !== 'number' && y.type !== 'position')
-      return compare(MIRRORED[op] ?? op)(y, x);
-    if (x.type === 'id' && y.type === 'position') {
-      return { type: 'test', id: x, test: { if: TESTS[op] ?? 'eq', value: 'position' } };
-    }
-    if (y.type !== 'number') return null;
-    if (x.type === 'number')
-      return { type: 'number', value: Number(COMPARE[op]?.(x.value, y.value) ?? 0) };
-    if (x.type === 'id') return compareId(op, x, y.value);
-    if (x.type === 'mask' || x.type === 'test') return compareMask(op, x, y.value);
-    if (x.type === 'count' && op === 'Equal' && y.value === 0) return { type: 'empty', count: x };
-    return null;
-  };
-}
-
-const MIRRORED: Readonly<Record<string, string>> = {
-  Greater: 'Less',
-  Less: 'Greater',
-  GreaterOrEqual: 'LessOrEqual',
-  LessOrEqual: 'GreaterOrEqual',
-};
-const COMPARE: Readonly<Record<string, (a: number, b: number) => boolean>> = {
-  Equal: (a, b) => a === b,
-  Greater: (a, b) => a > b,
-  Less: (a, b) => a < b,
-  GreaterOrEqual: (a, b) => a >= b,
-  LessOrEqual: (a, b) => a <= b,
-};
-
-const TESTS: Readonly<Record<string, IdTest>> = {
-  Equal: 'eq',
-  Greater: 'gt',
-  Less: 'lt',
-  GreaterOrEqual: 'ge',
-  LessOrEqual: 'le',
-};
-
-/**
- * An id is a row number, so it is never negative, unless -1 stands for padding: "greater than 0"
- * tells padding 0 from the rest, "at least 0" tells padding -1.
- */
-function compareId(op: string, given: IdCell, value: number): MaskCell | TestCell {
-  const id = given.clamped ? withSteps(given) : given;
-  const test: Comparison = { if: TESTS[op] ?? 'eq', value };
-  if (op === 'Equal') return { type: 'mask', id, padding: value - id.add, keep: false, test };
-  const above = op === 'Greater' || op === 'LessOrEqual' ? value : value - 1;
-  if (id.add !== 0 || (above !== 0 && above !== -1)) return { type: 'test', id, test };
-  const keep = op === 'Greater' || op === 'GreaterOrEqual';
-  return { type: 'mask', id, padding: above, keep, test };
-}
-
-function compareMask(op: string, mask: MaskCell | TestCell, value: number): Cell | null {
-  const test = COMPARE[op];
-  if (test === undefined) return null;
-  const [zero, one] = [test(0, value), test(1, value)];
-  if (zero === one) return null;
-  return one ? mask : negated(mask);
-}
-
-export function not(cell: Cell): Cell | null {
-  if (cell.type === 'mask' || cell.type === 'test') return negated(cell);
-  return cell.type === 'number' ? { type: 'number', value: cell.value === 0 ? 1 : 0 } : null;
-}
-
-export const both: Combine = (x, y) =>
-  x.type === 'number' || y.type === 'number' || x.type === 'mask'
-    ? (multiply(x, y) ?? borrow(x, y) ?? borrow(y, x))
-    : null;
-
-/** id < 0 and id mod n != 0. */
-function borrow(x: Cell, y: Cell): Cell | null {
-  if ((x.type !== 'mask' && x.type !== 'test') || y.type !== 'mask') return null;
-  const last = y.id.map[y.id.map.length - 1];
-  if (x.test.if !== 'lt' || x.test.value !== 0 || last?.op !== 'mod') return null;
-  if (y.test.if !== 'ne' || y.test.value !== 0) return null;
-  const same = sameId(y.id, withSteps(x.id, last));
-  return same ? { type: 'borrow', id: x.id, by: last.by } : null;
-}
-
-/** Sign of an id that is never negative. */
-export function signOf(cell: Cell): Cell | null {
-  if (cell.type === 'id' && cell.add === 0 && !cell.clamped) {
-    const test: Comparison = { if: 'gt', value: 0 };
-    return { type: 'mask', id: cell, padding: 0, keep: true, test };
-  }
-  return cell.type === 'mask' ? cell : null;
-}
-
 /** max(x, low). */
 export function atLeast(cell: Cell, low: number): Cell | null {
   if (cell.type === 'count' && low > 0 && low <= 1) return { ...cell, safe: true };
@@ -326,13 +178,6 @@ export function atMost(cell: Cell, high: number): Cell | null {
     return Number.isSafeInteger(high) ? withSteps(cell, { op: 'clamp', max: high }) : null;
   return cell.type === 'number' ? { type: 'number', value: Math.min(cell.value, high) } : null;
 }
-
-/** One of two conditions but not both; one of them is known. */
-export const either: Combine = (x, y) => {
-  if (x.type === 'number') return y.type === 'number' ? null : either(y, x);
-  if (y.type !== 'number' || (x.type !== 'mask' && x.type !== 'test')) return null;
-  return y.value === 0 ? x : negated(x);
-};
 
 /** test ? x : y. */
 export function choose(test: Cell, x: Cell, y: Cell): Cell | null {
@@ -389,7 +234,7 @@ export function castCell(cell: Cell, from: number, to: number): Cell | null {
       return isFloat(to) || isInteger(to) ? cell : null;
     case 'real':
       if (to === OnnxType.int64 || to === OnnxType.int32)
-        return elementId(cell.input, cell.start, cell.step, true);
+        return elementId({ ...cell, isFloat: true });
       return from === to ? cell : null;
     case 'share':
       return from === to ? cell : null;

@@ -1,6 +1,5 @@
 /** Small constants by value: decoding, encoding and broadcasting. */
-import { closeSync, openSync, readSync } from 'node:fs';
-import { GyrfalconError } from '../../errors.js';
+import { readTensorBytes } from '../onnx/tensor-bytes.js';
 import { type OnnxAttribute, type OnnxNode, type OnnxTensor, OnnxType } from '../onnx/types.js';
 import type { ConstTensor } from './domain.js';
 
@@ -142,40 +141,10 @@ export function decodeTensor(tensor: OnnxTensor): ConstTensor | null {
   const codec = CODECS.get(tensor.dataType);
   const count = elementCount(tensor.dims);
   if (codec === undefined || count > (codec.integer ? MAX_INTEGERS : MAX_FLOATS)) return null;
-  const bytes = readBytes(tensor, count * codec.bytes);
+  const bytes = readTensorBytes(tensor, count * codec.bytes);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const data = Array.from({ length: count }, (_, i) => codec.read(view, i * codec.bytes));
   return { dataType: tensor.dataType, dims: tensor.dims, data };
-}
-
-function readBytes(tensor: OnnxTensor, length: number): Uint8Array {
-  const { source } = tensor;
-  const available = source.kind === 'inline' ? source.bytes.byteLength : source.length;
-  if (available !== length) {
-    throw new GyrfalconError(
-      'ONNX_INVALID',
-      `expected ${length} bytes for tensor ${JSON.stringify(tensor.name)} but received ${available}`,
-    );
-  }
-  if (source.kind === 'inline') return source.bytes;
-  const bytes = new Uint8Array(length);
-  let file: number | undefined;
-  try {
-    file = openSync(source.path, 'r');
-    let done = 0;
-    while (done < length) {
-      const n = readSync(file, bytes, done, length - done, source.offset + done);
-      if (n === 0) throw new Error('the file is shorter');
-      done += n;
-    }
-  } catch (cause) {
-    throw new GyrfalconError('IO_ERROR', `expected to read tensor ${JSON.stringify(tensor.name)}`, {
-      cause,
-    });
-  } finally {
-    if (file !== undefined) closeSync(file);
-  }
-  return bytes;
 }
 
 /** Null when the type cannot be written. */

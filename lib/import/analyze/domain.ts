@@ -24,6 +24,8 @@ export interface IdCell {
   readonly input: string;
   readonly start: number;
   readonly step: number;
+  /** The input has a batch axis: each batch row has an element of its own. */
+  readonly isBatched: boolean;
   /** The input is of floats, truncated. */
   readonly isFloat: boolean;
   /** From the element to the id. */
@@ -40,6 +42,7 @@ export interface RealCell {
   readonly input: string;
   readonly start: number;
   readonly step: number;
+  readonly isBatched: boolean;
 }
 
 export interface NumberCell {
@@ -134,6 +137,7 @@ export interface Run {
   /** A symbol's name for a free dimension; 'ragged' runs own offsets instead. */
   readonly count: number | string;
   readonly ragged: RaggedSource | null;
+  readonly isBatched: boolean;
   readonly map: readonly IdStep[];
   readonly adds: readonly number[];
   readonly clamped: boolean;

@@ -198,8 +198,10 @@ export function bundleOrder({ dims, batchAxis }: InputDims): number[] {
   return batchAxis === null ? axes : [batchAxis, ...axes.filter((axis) => axis !== batchAxis)];
 }
 
-export function elementId(input: string, start: number, step: number, isFloat: boolean): IdCell {
-  return { type: 'id', input, start, step, isFloat, map: [], add: 0, clamped: false };
+type Element = Pick<IdCell, 'input' | 'start' | 'step' | 'isBatched' | 'isFloat'>;
+
+export function elementId({ input, start, step, isBatched, isFloat }: Element): IdCell {
+  return { type: 'id', input, start, step, isBatched, isFloat, map: [], add: 0, clamped: false };
 }
 
 /** What an input is: a grid of its own elements when bags could read them. */
@@ -238,12 +240,10 @@ export function inputValue(input: InputDims): Value {
   if (cells === 0 || cells > (ids ? MAX_CELLS : MAX_WEIGHTS))
     return opaque(`${name} has ${cells} elements a row`);
   const step = symbols > 0 ? inner : 0;
-  const list = Array.from(
-    { length: cells },
-    (_, start): Cell =>
-      ids
-        ? elementId(info.name, start, step, false)
-        : { type: 'real', input: info.name, start, step },
-  );
+  const isBatched = batchAxis !== null;
+  const list = Array.from({ length: cells }, (_, start): Cell => {
+    const element = { input: info.name, start, step, isBatched };
+    return ids ? elementId({ ...element, isFloat: false }) : { type: 'real', ...element };
+  });
   return { kind: 'grid', dataType: info.dataType, grid: { axes, cells: list } };
 }

@@ -4,10 +4,12 @@ import { floatAttribute, intAttribute, stringAttribute } from './attributes.js';
 import { lookupBag } from './bags.js';
 import { map, zip } from './broadcast.js';
 import * as cells from './cells.js';
+import * as conditions from './conditions.js';
 import { encodeTensor, isInteger } from './constants.js';
 import { contractEinsum, contractMatMul } from './contraction.js';
 import type { Axis, Cell, Grid, Matrix, Value } from './domain.js';
 import { dim, makeGrid, reshape, sameAxis, shapeOf } from './grid.js';
+import * as idRules from './ids.js';
 import { normaliseAxis } from './operands.js';
 import * as p from './poly.js';
 import { reduce } from './reduce.js';
@@ -45,7 +47,7 @@ function evaluate(node: OnnxNode, inputs: Inputs): Value | null {
       const grid = toGrid(a ?? null);
       return grid === null
         ? null
-        : gridValue(map(grid, opType === 'Not' ? cells.not : cells.signOf), dataType);
+        : gridValue(map(grid, opType === 'Not' ? conditions.not : conditions.signOf), dataType);
     }
     case 'Cast':
     case 'CastLike': {
@@ -65,12 +67,12 @@ function evaluate(node: OnnxNode, inputs: Inputs): Value | null {
     case 'Mod': {
       const op = intAttribute(node, 'fmod', 0) === 1 ? 'rem' : 'mod';
       return isInteger(dataType)
-        ? zipped(a ?? null, b ?? null, cells.divideInteger(op), dataType)
+        ? zipped(a ?? null, b ?? null, idRules.divideInteger(op), dataType)
         : null;
     }
     case 'Abs': {
       const grid = toGrid(a ?? null);
-      return grid === null ? null : gridValue(map(grid, cells.absolute), dataType);
+      return grid === null ? null : gridValue(map(grid, idRules.absolute), dataType);
     }
     case 'Where':
       return where(inputs);
@@ -94,13 +96,13 @@ const BINARY: Readonly<Record<string, (x: Cell, y: Cell) => Cell | null>> = {
   Mul: cells.multiply,
   Add: cells.add,
   Sub: cells.subtract,
-  And: cells.both,
-  Xor: cells.either,
-  Equal: cells.compare('Equal'),
-  Greater: cells.compare('Greater'),
-  Less: cells.compare('Less'),
-  GreaterOrEqual: cells.compare('GreaterOrEqual'),
-  LessOrEqual: cells.compare('LessOrEqual'),
+  And: conditions.both,
+  Xor: conditions.either,
+  Equal: conditions.compare('Equal'),
+  Greater: conditions.compare('Greater'),
+  Less: conditions.compare('Less'),
+  GreaterOrEqual: conditions.compare('GreaterOrEqual'),
+  LessOrEqual: conditions.compare('LessOrEqual'),
 };
 const RESULT_BOOL: ReadonlySet<string> = new Set([
   'And',
@@ -181,7 +183,7 @@ function quotient(a: Value | null, b: Value | null, dataType: number): Value | n
       dataType,
     );
   }
-  return zipped(a, b, isInteger(dataType) ? cells.divideInteger('div') : cells.divide, dataType);
+  return zipped(a, b, isInteger(dataType) ? idRules.divideInteger('div') : cells.divide, dataType);
 }
 
 function clamp(node: OnnxNode, inputs: Inputs): Value | null {

@@ -1,8 +1,8 @@
 /** Sums and means along axes: rows become pooled bags, masks become counts. */
 import { joinRuns, poolBags, singleRun } from './bags.js';
-import { isExact } from './cells.js';
 import type { Axis, Bag, Cell, Factor, Grid, MaskCell, RowCell } from './domain.js';
 import { alongAxis, axisSize, dim, makeGrid, reshape, shapeOf } from './grid.js';
+import { isExact } from './ids.js';
 import * as p from './poly.js';
 
 /** Reduces axes (all normalised); null when the result has no meaning here. */
@@ -79,6 +79,7 @@ function reduceCells(
   const [first] = group;
   if (first?.type === 'row') return poolRows(group as readonly RowCell[], mode, symbol);
   if (first?.type !== 'mask' || mode !== 'sum') return null;
+  if (group.some((cell) => cell.type !== 'mask')) return null;
   const masks = group as readonly MaskCell[];
   if (masks.some((mask) => !mask.keep || mask.padding !== first.padding)) return null;
   const exact = masks.every(isExact);

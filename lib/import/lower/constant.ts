@@ -3,11 +3,10 @@
  * the weights of a large network are in memory one at a time. What is done to a weight on the way
  * (a transposition, a factor for each column) is a step around the reading.
  */
-import { closeSync, openSync, readSync } from 'node:fs';
-import { GyrfalconError } from '../../errors.js';
 import { castNumber, elementCount, isFloat } from '../analyze/constants.js';
 import type { ConstTensor } from '../analyze/domain.js';
 import { halfValue } from '../half.js';
+import { readTensorBytes } from '../onnx/tensor-bytes.js';
 import { type OnnxTensor, OnnxType } from '../onnx/types.js';
 
 export interface Constant {
@@ -41,7 +40,7 @@ export function ofTensor(tensor: OnnxTensor): Constant | null {
   const width = WIDTHS.get(tensor.dataType);
   if (width === undefined) return null;
   const n = elementCount(tensor.dims);
-  const read = (): Float32Array => decode(tensor, readSource(tensor, n * width), n);
+  const read = (): Float32Array => decode(tensor, readTensorBytes(tensor, n * width), n);
   if (n > SMALL) return { dims: tensor.dims, read };
   let data: Float32Array | undefined;
   return {
@@ -262,36 +261,4 @@ function decode(tensor: OnnxTensor, bytes: Uint8Array, n: number): Float32Array 
     default:
       return fill((i) => view.getUint8(i));
   }
-}
-
-function readSource(tensor: OnnxTensor, length: number): Uint8Array {
-  const { source } = tensor;
-  const available = source.kind === 'inline' ? source.bytes.byteLength : source.length;
-  if (available !== length) {
-    throw new GyrfalconError(
-      'ONNX_INVALID',
-      `expected ${length} bytes for tensor ${JSON.stringify(tensor.name)} but received ${available}`,
-    );
-  }
-  if (source.kind === 'inline') return source.bytes;
-  const bytes = new Uint8Array(length);
-  let file: number | undefined;
-  try {
-    file = openSync(source.path, 'r');
-    let done = 0;
-    while (done < length) {
-      // One read call takes less than 2 GiB.
-      const part = Math.min(length - done, 1 << 28);
-      const n = readSync(file, bytes, done, part, source.offset + done);
-      if (n === 0) throw new Error('the file is shorter');
-      done += n;
-    }
-  } catch (cause) {
-    throw new GyrfalconError('IO_ERROR', `expected to read tensor ${JSON.stringify(tensor.name)}`, {
-      cause,
-    });
-  } finally {
-    if (file !== undefined) closeSync(file);
-  }
-  return bytes;
 }

@@ -7,8 +7,9 @@ import { toInts } from '../analyze/values.js';
 import { type OnnxNode, OnnxType } from '../onnx/types.js';
 import type { Constant } from './constant.js';
 import * as constants from './constant.js';
-import { affine, extent, fail, type Graph, type Val } from './graph.js';
+import type { Graph } from './graph.js';
 import { EXACT, full, shared, type Tensor } from './tensor.js';
+import { affine, extent, fail, type Val } from './value.js';
 
 /** A value of the ONNX graph: known by value or as sizes, as a tensor of the fused graph, or both. */
 export interface Entry {

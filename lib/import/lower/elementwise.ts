@@ -3,8 +3,8 @@ import { floatAttribute, intAttribute, stringAttribute } from '../analyze/attrib
 import * as p from '../analyze/poly.js';
 import { type OnnxNode, OnnxType } from '../onnx/types.js';
 import { BOOL, type Context, checkExact, isWhole } from './context.js';
-import { type Act, affine, fail, type Val } from './graph.js';
 import { align, EXACT, laidOut, type Tensor } from './tensor.js';
+import { type Act, affine, fail, type Val } from './value.js';
 
 export type Rule = (node: OnnxNode, c: Context) => readonly (Tensor | null)[];
 

@@ -2,8 +2,8 @@
 import type { DtypeName } from '../manifest.js';
 import type { Constant } from './constant.js';
 import type { FusedAct, FusedDice, FusedExtent, FusedGraph, FusedNode } from './format.js';
-import { type Act, attributeValues, type Dims, extent, fail, type Val } from './graph.js';
 import type { Output } from './lower.js';
+import { type Act, attributeValues, type Dims, extent, fail, type Val } from './value.js';
 
 export interface Weight {
   readonly name: string;

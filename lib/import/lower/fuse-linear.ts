@@ -3,8 +3,9 @@ import * as p from '../analyze/poly.js';
 import type { Constant } from './constant.js';
 import * as constants from './constant.js';
 import { uniformValue } from './constant.js';
-import { type Act, affine, type Graph, sameDims, type Val } from './graph.js';
+import type { Graph } from './graph.js';
 import type { Uses } from './optimize.js';
+import { type Act, affine, sameDims, type Val } from './value.js';
 
 function isPlain(x: Val): boolean {
   const { act, mul, add, post } = x.a;

@@ -1,7 +1,8 @@
 /** Activations and normalisations that exporters write out are recognised. */
 import * as p from '../analyze/poly.js';
 import { alongLast, numberOf } from './fuse-linear.js';
-import { type Act, affine, type Graph, sameDims, type Val } from './graph.js';
+import type { Graph } from './graph.js';
+import { type Act, affine, sameDims, type Val } from './value.js';
 
 /** v = alpha · base + beta */
 function scaled(v: Val): { base: Val; alpha: number; beta: number } {

@@ -2,8 +2,9 @@
 import type { Poly } from '../analyze/poly.js';
 import * as p from '../analyze/poly.js';
 import { rowsOf } from './fuse-views.js';
-import { affine, type Graph, sameDims, type Val } from './graph.js';
+import type { Graph } from './graph.js';
 import type { Uses } from './optimize.js';
+import { affine, sameDims, type Val } from './value.js';
 
 const MAX_PAIRS = 1 << 19;
 

@@ -1,8 +1,9 @@
 /** A part of a value is computed from parts of its operands, so that the rest is not computed. */
 import type { Poly } from '../analyze/poly.js';
 import * as p from '../analyze/poly.js';
-import type { Graph, Val } from './graph.js';
+import type { Graph } from './graph.js';
 import type { Uses } from './optimize.js';
+import type { Val } from './value.js';
 
 /** slice(node(x)) → node(slice(x)) for nodes that work on the sliced axis position by position. */
 export function sliceOperands(v: Val, g: Graph, uses: Uses): Val | null {

@@ -3,8 +3,9 @@ import type { Poly } from '../analyze/poly.js';
 import * as p from '../analyze/poly.js';
 import type { Constant } from './constant.js';
 import * as constants from './constant.js';
-import { type Graph, numbers, sameDims, type Val } from './graph.js';
+import type { Graph } from './graph.js';
 import type { Uses } from './optimize.js';
+import { numbers, sameDims, type Val } from './value.js';
 
 const isView = (v: Val): boolean => v.op === 'reshape' || v.op === 'transpose' || v.op === 'expand';
 

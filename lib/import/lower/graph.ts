@@ -8,122 +8,25 @@ import type { DtypeName } from '../manifest.js';
 import { actFunction, binaryFunction } from './acts.js';
 import type { Constant } from './constant.js';
 import * as constants from './constant.js';
-
-export type Dims = readonly Poly[];
-
-export interface Act {
-  readonly fn: string;
-  readonly alpha?: number;
-  readonly beta?: number;
-  readonly min?: number;
-  readonly max?: number;
-  readonly slope?: Val;
-  readonly scale?: Val;
-  readonly shift?: Val;
-  /** dice's alpha */
-  readonly alphas?: Val;
-}
-
-export interface Attributes {
-  readonly act?: Act | undefined;
-  readonly post?: Act | undefined;
-  readonly fn?: string;
-  readonly bias?: Val | undefined;
-  readonly mul?: Val | undefined;
-  readonly add?: Val | undefined;
-  readonly ta?: boolean;
-  readonly tb?: boolean;
-  readonly scale?: number;
-  readonly pairs?: readonly number[];
-  readonly axes?: readonly number[];
-  readonly keep?: boolean;
-  readonly axis?: number;
-  readonly log?: boolean;
-  readonly eps?: number;
-  readonly gamma?: Val | undefined;
-  readonly beta?: Val | undefined;
-  readonly rms?: boolean;
-  readonly start?: number;
-  readonly step?: number;
-  readonly indices?: readonly number[];
-}
-
-export type Op =
-  | 'input'
-  | 'const'
-  | 'linear'
-  | 'matmul'
-  | 'pairwise_dot'
-  | 'unary'
-  | 'binary'
-  | 'where'
-  | 'reduce'
-  | 'softmax'
-  | 'layer_norm'
-  | 'concat'
-  | 'slice'
-  | 'gather'
-  | 'reshape'
-  | 'transpose'
-  | 'expand'
-  | 'iota';
-
-/** A value of the fused graph; `dims` is its inner shape. */
-export interface Val {
-  readonly id: number;
-  readonly op: Op;
-  readonly in: readonly Val[];
-  readonly a: Attributes;
-  readonly dims: Dims;
-  readonly batched: boolean;
-  readonly name: string;
-  readonly dtype?: DtypeName;
-  readonly constant?: Constant;
-}
-
-/** What the fused graph has no form for; the message becomes the reason. */
-export class NotCovered extends Error {}
-
-export function fail(reason: string): never {
-  throw new NotCovered(reason);
-}
-
-export const sameDims = (a: Dims, b: Dims): boolean =>
-  a.length === b.length && a.every((size, i) => p.equal(size, b[i] as Poly));
-
-export const sizeText = (size: Poly): string =>
-  [...size.terms]
-    .map(([key, value]) => [value, ...key.split('\u0001')].filter((part) => part !== '').join('*'))
-    .sort()
-    .join('+');
-
-export const dimsText = (dims: Dims): string => `[${dims.map(sizeText).join(', ')}]`;
-
-export function numbers(dims: Dims): number[] | null {
-  const sizes = dims.map(p.constant);
-  return sizes.includes(null) ? null : (sizes as number[]);
-}
-
-export function broadcast(shapes: readonly Dims[]): Poly[] {
-  const rank = Math.max(...shapes.map((dims) => dims.length));
-  return Array.from({ length: rank }, (_, i) => {
-    let size = p.ONE;
-    for (const dims of shapes) {
-      const mine = dims[i - (rank - dims.length)] ?? p.ONE;
-      if (p.isOne(mine)) continue;
-      if (!p.isOne(size) && !p.equal(size, mine))
-        return fail(`sizes ${sizeText(size)} and ${sizeText(mine)} meet`);
-      size = mine;
-    }
-    return size;
-  });
-}
-
-/** The operands besides `in` that an attribute holds. */
-export function attributeValues(a: Attributes): Val[] {
-  const acts = [a.act, a.post].flatMap((act) => [act?.slope, act?.scale, act?.shift, act?.alphas]);
-  return [a.bias, a.mul, a.add, a.gamma, a.beta, ...acts].filter((v) => v !== undefined);
-}
+import { numberWith, withNumber } from './number-operand.js';
+import {
+  type Act,
+  type Attributes,
+  affine,
+  attributeValues,
+  broadcast,
+  type Dims,
+  dimsText,
+  extent,
+  fail,
+  isTruth,
+  numbers,
+  type Op,
+  sameDims,
+  sizeText,
+  swapsLast,
+  type Val,
+} from './value.js';
 
 export class Graph {
   private readonly known = new Map<string, Val>();
@@ -372,13 +275,13 @@ export class Graph {
     if (a === b && fn === 'add') return this.unary(a, affine(2, 0));
     const right = b.constant === undefined ? null : constants.uniformValue(b.constant);
     if (right !== null && Number.isFinite(right) && sameDims(dims, a.dims)) {
-      const result = this.withNumber(fn, a, right);
-      if (result !== null) return result;
+      const acts = withNumber(fn, right);
+      if (acts !== null) return this.chain(a, acts);
     }
     const left = a.constant === undefined ? null : constants.uniformValue(a.constant);
     if (left !== null && Number.isFinite(left) && sameDims(dims, b.dims)) {
-      const result = this.numberWith(fn, left, b);
-      if (result !== null) return result;
+      const acts = numberWith(fn, left);
+      if (acts !== null) return this.chain(b, acts);
     }
     if (
       a.constant !== undefined &&
@@ -388,40 +291,8 @@ export class Graph {
     return this.node('binary', [a, b], { fn }, dims);
   }
 
-  private withNumber(fn: string, x: Val, c: number): Val | null {
-    switch (fn) {
-      case 'add':
-        return this.unary(x, affine(1, c));
-      case 'sub':
-        return this.unary(x, affine(1, -c));
-      case 'mul':
-        return this.unary(x, affine(c, 0));
-      case 'div':
-        return c === 0 ? null : this.unary(x, affine(1 / c, 0));
-      case 'max':
-        return this.unary(x, c === 0 ? { fn: 'relu' } : { fn: 'clip', min: c });
-      case 'min':
-        return this.unary(x, { fn: 'clip', max: c });
-      case 'pow':
-        if (c === 1) return x;
-        if (c === 2) return this.unary(x, { fn: 'square' });
-        if (c === 0.5) return this.unary(x, { fn: 'sqrt' });
-        if (c === -1) return this.unary(x, { fn: 'reciprocal' });
-        if (c === -0.5) return this.unary(x, { fn: 'rsqrt' });
-        return null;
-      case 'eq':
-        return c === 0 ? this.unary(x, { fn: 'not' }) : null;
-      default:
-        return null;
-    }
-  }
-
-  private numberWith(fn: string, c: number, x: Val): Val | null {
-    if (fn === 'add' || fn === 'mul' || fn === 'max' || fn === 'min' || fn === 'eq')
-      return this.withNumber(fn, x, c);
-    if (fn === 'sub') return this.unary(x, affine(-1, c));
-    if (fn === 'div') return this.unary(this.unary(x, { fn: 'reciprocal' }), affine(c, 0));
-    return null;
+  private chain(x: Val, acts: readonly Act[]): Val {
+    return acts.reduce((value, act) => this.unary(value, act), x);
   }
 
   where(c: Val, a: Val, b: Val): Val {
@@ -513,29 +384,6 @@ export class Graph {
     if (extent(size) === null) fail(`size ${sizeText(size)} is not one symbol`);
     return this.node('iota', [], {}, [size]);
   }
-}
-
-export function affine(alpha: number, beta: number): Act {
-  return { fn: 'affine', alpha, beta };
-}
-
-/** How fused.json writes a size; null when it has no form. */
-export function extent(size: Poly): number | string | null {
-  return p.constant(size) ?? p.asSymbol(size);
-}
-
-/** Of zeros and ones alone. */
-function isTruth(x: Val): boolean {
-  const compares = ['eq', 'ne', 'lt', 'le', 'gt', 'ge', 'and', 'or', 'xor'];
-  if (x.op === 'binary') return x.a.act === undefined && compares.includes(x.a.fn ?? '');
-  return x.op === 'unary' && x.a.act?.fn === 'not';
-}
-
-function swapsLast(x: Val): boolean {
-  if (x.op !== 'transpose') return false;
-  const perm = x.a.axes as readonly number[];
-  const r = perm.length;
-  return perm.every((axis, i) => axis === (i < r - 2 ? i : i === r - 2 ? r - 1 : r - 2));
 }
 
 function checkRank(dims: Dims): void {

@@ -29,9 +29,9 @@ import {
   sliceBeforeView,
   splitColumns,
 } from './fuse-views.js';
-import { NotCovered } from './graph.js';
 import { draft } from './lower.js';
 import { optimize, type Rewrite } from './optimize.js';
+import { NotCovered } from './value.js';
 import { graphText } from './write.js';
 
 export type { Emitted, Weight } from './emit.js';

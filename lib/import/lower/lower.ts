@@ -13,9 +13,10 @@ import type { DtypeName, Extent } from '../manifest.js';
 import { type OnnxNode, type OnnxTensor, OnnxType } from '../onnx/types.js';
 import { ofTensor, toConstTensor } from './constant.js';
 import { Context, type Entry } from './context.js';
-import { dimsText, extent, fail, Graph, NotCovered, type Val } from './graph.js';
+import { Graph } from './graph.js';
 import { applyRule } from './rules.js';
 import { BATCH, batchedTensor, full, onnxDims, shared } from './tensor.js';
+import { dimsText, extent, fail, NotCovered, type Val } from './value.js';
 
 export interface Output {
   readonly name: string;

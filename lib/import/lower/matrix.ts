@@ -5,7 +5,6 @@ import * as p from '../analyze/poly.js';
 import type { OnnxNode } from '../onnx/types.js';
 import type { Context } from './context.js';
 import { combine } from './elementwise.js';
-import { affine, fail, type Val } from './graph.js';
 import {
   align,
   BATCH,
@@ -17,6 +16,7 @@ import {
   rearrange,
   type Tensor,
 } from './tensor.js';
+import { affine, fail, type Val } from './value.js';
 import { squeeze, transpose, unsqueeze } from './views.js';
 
 export function matMulRule(node: OnnxNode, c: Context): readonly Tensor[] {

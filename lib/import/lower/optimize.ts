@@ -1,8 +1,9 @@
 /** Rewrites the graph with the rules of fusion until none applies. */
 import type { Poly } from '../analyze/poly.js';
 import { ordered } from './emit.js';
-import { type Act, type Attributes, attributeValues, type Graph, type Val } from './graph.js';
+import type { Graph } from './graph.js';
 import type { Output } from './lower.js';
+import { type Act, type Attributes, attributeValues, type Val } from './value.js';
 
 /** What a rule may ask besides the value itself. */
 export interface Uses {

@@ -7,7 +7,6 @@ import type { OnnxNode } from '../onnx/types.js';
 import * as constants from './constant.js';
 import { type Context, isWhole } from './context.js';
 import { combine } from './elementwise.js';
-import { fail, numbers, type Val } from './graph.js';
 import {
   BATCH,
   batchAxis,
@@ -20,6 +19,7 @@ import {
   shared,
   type Tensor,
 } from './tensor.js';
+import { fail, numbers, type Val } from './value.js';
 import { reshape, squeeze } from './views.js';
 
 const REDUCE: Readonly<Record<string, string>> = {

@@ -4,10 +4,11 @@ import type { OnnxNode } from '../onnx/types.js';
 import type { Context } from './context.js';
 import * as elementwise from './elementwise.js';
 import { combine, type Rule } from './elementwise.js';
-import { fail } from './graph.js';
 import * as matrix from './matrix.js';
+import * as picks from './pick-rules.js';
 import * as reduce from './reduce.js';
 import type { Tensor } from './tensor.js';
+import { fail } from './value.js';
 import * as moves from './view-rules.js';
 
 const RULES: Readonly<Record<string, Rule>> = {
@@ -50,10 +51,10 @@ const RULES: Readonly<Record<string, Rule>> = {
   Concat: moves.concatRule,
   Split: moves.split,
   Slice: moves.sliceRule,
-  Gather: moves.gather,
-  GatherElements: moves.gatherElements,
-  GatherND: moves.gatherNd,
-  OneHot: moves.oneHot,
+  Gather: picks.gather,
+  GatherElements: picks.gatherElements,
+  GatherND: picks.gatherNd,
+  OneHot: picks.oneHot,
   Trilu: moves.trilu,
   CumSum: moves.cumSum,
   Pad: moves.pad,

@@ -10,7 +10,8 @@
  */
 import type { Poly } from '../analyze/poly.js';
 import * as p from '../analyze/poly.js';
-import { broadcast, type Dims, dimsText, fail, type Graph, sameDims, type Val } from './graph.js';
+import type { Graph } from './graph.js';
+import { broadcast, type Dims, dimsText, fail, sameDims, type Val } from './value.js';
 
 export const BATCH = -1;
 /** In a wanted layout: a dimension of size 1 that is not there yet. */

@@ -1,7 +1,7 @@
 /** Shapes, transpositions, slices and joins of tensors with a batch somewhere among their axes. */
 import type { Poly } from '../analyze/poly.js';
 import * as p from '../analyze/poly.js';
-import { type Dims, fail, type Graph, sameDims } from './graph.js';
+import type { Graph } from './graph.js';
 import {
   align,
   BATCH,
@@ -17,6 +17,7 @@ import {
   rearrange,
   type Tensor,
 } from './tensor.js';
+import { type Dims, fail, sameDims } from './value.js';
 
 export function unsqueeze(g: Graph, t: Tensor, axes: readonly number[]): Tensor {
   const rank = t.axes.length + axes.length;

@@ -6,13 +6,13 @@ import { readOnnxModel } from '../../../lib/import/onnx/read.js';
 import {
   type ExpectedPool,
   MODELS,
-  makeFeeds,
   maxDifference,
   readFixtures,
   runLowered,
   runOriginal,
   summarize,
 } from './analyze-support.js';
+import { makeFeeds } from './fixture-feeds.js';
 
 const fixtures = await readFixtures();
 

@@ -3,7 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { analyze } from '../../../lib/import/analyze/index.js';
 import type { OnnxFunction, OnnxModel, OnnxNode } from '../../../lib/import/onnx/types.js';
 import { floats, graph, ids, info, int64s, model, node, real } from './analyze-graphs.js';
-import { type Feeds, random, runLowered } from './analyze-support.js';
+import { runLowered } from './analyze-support.js';
+import { type Feeds, random } from './fixture-feeds.js';
 
 const N = 12;
 const D = 3;
@@ -345,98 +346,6 @@ describe('ids', () => {
     const wide = analyze(historyModel(nodes), { ids: 'i64' });
     expect(wide.inputs[0]).toMatchObject({ dtype: 'i64' });
     expect(wide.dense.graph.inputs.find(({ name }) => name === 'hist')?.dataType).toBe(7);
-  });
-
-  const history = (nodes: OnnxNode[]) => {
-    const base = historyModel([
-      ...nodes,
-      node('e = Gather(table, h)'),
-      node('rows = ReduceSum(e, axis1)', { keepdims: 0n }),
-    ]);
-    base.graph.initializers.set('seven', int64s('seven', [], [7]));
-    return base;
-  };
-
-  it.each([
-    ['Mod', [node('h = Mod(hist, seven)')], [{ op: 'mod', by: 7 }], 'i64'],
-    ['C-like Mod', [node('h = Mod(hist, seven)', { fmod: 1n })], [{ op: 'rem', by: 7 }], 'i64'],
-    ['Div', [node('h = Div(hist, seven)')], [{ op: 'div', by: 7 }], 'i32'],
-    ['Abs', [node('h = Abs(hist)')], [{ op: 'abs' }], 'i32'],
-    ['Min', [node('h = Min(hist, seven)')], [{ op: 'clamp', max: 7 }], 'i32'],
-    ['Max', [node('h = Max(seven, hist)')], [{ op: 'clamp', min: 7 }], 'i32'],
-    [
-      'Clip',
-      [node('h = Clip(hist, zero, seven)')],
-      [
-        { op: 'clamp', min: 0 },
-        { op: 'clamp', max: 7 },
-      ],
-      'i32',
-    ],
-    [
-      'Add and Mod',
-      [node('s = Add(hist, seven)'), node('h = Mod(s, seven)')],
-      [
-        { op: 'add', value: 7 },
-        { op: 'mod', by: 7 },
-      ],
-      'i64',
-    ],
-    [
-      'Where',
-      [node('known = Less(hist, seven)'), node('h = Where(known, hist, zero)')],
-      [{ op: 'replace', if: 'ge', value: 7, with: 0 }],
-      'i32',
-    ],
-  ])('takes a table out whose ids come through %s', (_, nodes, map, dtype) => {
-    const found = analyze(history(nodes as OnnxNode[]));
-    expect(found.tables).toMatchObject([{ name: 'table' }]);
-    expect(found.bags).toMatchObject([{ input: 'hist', pooling: 'sum', map }]);
-    expect(found.inputs.find(({ name }) => name === 'hist')).toMatchObject({ dtype });
-  });
-
-  it('reads ids from a float input', () => {
-    const found = analyze(history([node('h = Cast(w)', { to: 7n })]));
-    expect(found.bags).toMatchObject([{ input: 'w', pooling: 'sum' }]);
-    expect(found.bags[0]).not.toHaveProperty('map');
-    expect(found.inputs.find(({ name }) => name === 'w')).toMatchObject({ dtype: 'f32' });
-  });
-
-  it('keeps hashed ids in 32 bits when told to', () => {
-    const found = analyze(history([node('h = Mod(hist, seven)')]), { ids: 'i32' });
-    expect(found.inputs.find(({ name }) => name === 'hist')).toMatchObject({ dtype: 'i32' });
-  });
-
-  it.each([
-    [
-      'a product with a fraction',
-      [
-        node('f = Cast(hist)', { to: 1n }),
-        node('g = Mul(f, half)'),
-        node('h = Cast(g)', { to: 7n }),
-      ],
-      "Mul 'g'",
-    ],
-    [
-      'a choice by another input',
-      [node('far = Less(item, seven)'), node('h = Where(far, hist, zero)')],
-      "Where 'h'",
-    ],
-    ['a negative divisor', [node('h = Mod(hist, minus)')], "Mod 'h'"],
-  ])('keeps a table whose ids come through %s, and says why', (_, nodes, by) => {
-    const base = history(nodes as OnnxNode[]);
-    base.graph.initializers.set('half', floats('half', [], [0.5]));
-    base.graph.initializers.set('minus', int64s('minus', [], [-7]));
-    if (by.startsWith('Where')) base.graph.inputs.push(ids('item', 'batch', 1));
-    const found = analyze(base);
-    expect(found.tables).toEqual([]);
-    expect(found.dense.graph.initializers.has('table')).toBe(true);
-    expect(found.report).toEqual([
-      {
-        level: 'warn',
-        text: `table 'table' [12, 3] stays in the dense graph: its ids are computed by ${by} (Gather 'e')`,
-      },
-    ]);
   });
 
   it('keeps a table whose ids have no batch axis', () => {

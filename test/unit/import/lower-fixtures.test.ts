@@ -7,12 +7,12 @@ import { readOnnxModel } from '../../../lib/import/onnx/read.js';
 import {
   denseArrays,
   MODELS,
-  makeFeeds,
   maxDifference,
   readFixtures,
   readTables,
   runOriginal,
 } from './analyze-support.js';
+import { makeFeeds } from './fixture-feeds.js';
 import { interpret } from './fused-interpreter.js';
 
 const fixtures = await readFixtures();

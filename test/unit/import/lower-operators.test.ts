@@ -5,7 +5,8 @@ import { describe, expect, it } from 'vitest';
 import { analyze } from '../../../lib/import/analyze/index.js';
 import { type Emitted, lower } from '../../../lib/import/lower/index.js';
 import { parseOnnxModel } from '../../../lib/import/onnx/read.js';
-import { type Feeds, maxDifference, random, runOriginal } from './analyze-support.js';
+import { maxDifference, runOriginal } from './analyze-support.js';
+import { type Feeds, random } from './fixture-feeds.js';
 import { interpret } from './fused-interpreter.js';
 import {
   attribute,
