@@ -1,6 +1,7 @@
 #include "bundle/json.h"
 
 #include <algorithm>
+#include <bit>
 #include <limits>
 
 namespace gyrfalcon {
@@ -91,15 +92,18 @@ void JsonDocument::AddString(std::string_view value, bool unescaped) {
 }
 
 void JsonDocument::AddNumber(const JsonNumber& number) {
-  const auto bits = static_cast<uint64_t>(number.value);
+  const auto bits = number.kind == JsonNumber::Kind::kReal ? std::bit_cast<uint64_t>(number.real)
+                                                           : static_cast<uint64_t>(number.value);
   nodes_.push_back({JsonKind::kNumber, static_cast<uint8_t>(number.kind),
                     static_cast<uint32_t>(bits), static_cast<uint32_t>(bits >> 32)});
 }
 
 JsonNumber JsonDocument::number(uint32_t index) const {
   const Node& node = nodes_[index];
-  return {static_cast<JsonNumber::Kind>(node.detail),
-          static_cast<int64_t>(uint64_t{node.b} << 32 | node.a)};
+  const auto kind = static_cast<JsonNumber::Kind>(node.detail);
+  const uint64_t bits = uint64_t{node.b} << 32 | node.a;
+  if (kind == JsonNumber::Kind::kReal) return {kind, 0, std::bit_cast<double>(bits)};
+  return {kind, static_cast<int64_t>(bits), 0.0};
 }
 
 std::string_view JsonDocument::string(uint32_t index) const {

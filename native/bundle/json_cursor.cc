@@ -45,7 +45,7 @@ bool Contains(std::initializer_list<std::string_view> keys, std::string_view key
 }  // namespace
 
 std::string JsonCursor::Path() const {
-  if (parent_ == nullptr) return "the manifest";
+  if (parent_ == nullptr) return std::string(key_);
   const bool in_root = parent_->parent_ == nullptr;
   std::string path = in_root ? "" : parent_->Path();
   if (parent_->kind() == JsonKind::kArray) return path + "[" + std::to_string(position_) + "]";

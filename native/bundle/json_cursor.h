@@ -19,7 +19,8 @@ namespace gyrfalcon {
 // cursor must therefore not outlive the one it came from.
 class JsonCursor {
  public:
-  explicit JsonCursor(const JsonDocument& document) : document_(&document) {}
+  explicit JsonCursor(const JsonDocument& document, std::string_view root = "the manifest")
+      : document_(&document), key_(root) {}
 
   JsonKind kind() const { return document_->kind(index_); }
   size_t size() const { return document_->size(index_); }                // array or object
@@ -27,7 +28,7 @@ class JsonCursor {
   JsonNumber number() const { return document_->number(index_); }        // number
   std::string_view string() const { return document_->string(index_); }  // string
 
-  // Such as "bags[3].table"; "the manifest" for the root.
+  // Such as "bags[3].table"; for the root, the name it was given.
   std::string Path() const;
 
   // kBundleInvalid and kLimitExceeded: "expected <expected> for <path> but received <this value>".
@@ -70,7 +71,7 @@ class JsonCursor {
   const JsonCursor* parent_ = nullptr;
   uint32_t index_ = 0;
   size_t position_ = 0;   // in an array
-  std::string_view key_;  // in an object
+  std::string_view key_;  // in an object; of the root: its name
 };
 
 // An object whose keys are all known: opened once, then read key by key.

@@ -1,11 +1,26 @@
 #include "bundle/json_reader.h"
 
 #include <array>
+#include <charconv>
+#include <limits>
 
 namespace gyrfalcon {
 namespace {
 
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
+
+// Of a text that has the form of a number. Too large a magnitude gives infinity.
+double RealValue(std::string_view text) {
+  double value = 0.0;
+  const std::from_chars_result parsed =
+      std::from_chars(text.data(), text.data() + text.size(), value);
+  if (parsed.ec != std::errc::result_out_of_range) return value;
+  // Whether it was too large or too small shows in the sign of the exponent: mantissas are short.
+  const size_t exponent = text.find_first_of("eE");
+  const bool small = exponent != std::string_view::npos && text[exponent + 1] == '-';
+  const double magnitude = small ? 0.0 : std::numeric_limits<double>::infinity();
+  return text.front() == '-' ? -magnitude : magnitude;
+}
 
 void AppendUtf8(uint32_t code_point, std::string* out) {
   const auto put = [out](uint32_t byte) { out->push_back(static_cast<char>(byte)); };
@@ -103,6 +118,7 @@ bool JsonReader::ReadBool(bool* value) {
 bool JsonReader::ReadNumber(JsonNumber* number) {
   if (!status_.ok()) return false;
   SkipSpace();
+  const size_t begin = position_;
   const bool negative = Byte(position_) == '-';
   if (negative) ++position_;
   if (!IsDigit(Byte(position_))) return Fail("a digit");
@@ -132,7 +148,10 @@ bool JsonReader::ReadNumber(JsonNumber* number) {
     if (!IsDigit(Byte(position_))) return Fail("a digit");
     while (IsDigit(Byte(position_))) ++position_;
   }
-  if (number->kind == JsonNumber::Kind::kReal) number->value = 0;
+  if (number->kind == JsonNumber::Kind::kReal) {
+    number->value = 0;
+    number->real = RealValue(text_.substr(begin, position_ - begin));
+  }
   return true;
 }
 

@@ -19,16 +19,17 @@ enum class JsonKind : uint8_t { kNull, kBool, kNumber, kString, kArray, kObject 
 // "null", "a boolean", "a number", ...: for error texts.
 std::string_view JsonKindName(JsonKind kind);
 
-// A number as far as the bundle's formats need it: they hold integers only.
+// A number as far as the bundle's formats need it.
 struct JsonNumber {
   enum class Kind : uint8_t {
     kInteger,   // no fraction, no exponent, within +-2^53: `value`
     kTooLarge,  // an integer above 2^53
     kTooSmall,  // an integer below -2^53
-    kReal       // has a fraction or an exponent
+    kReal       // has a fraction or an exponent: `real`, infinite when it is beyond a double
   };
   Kind kind = Kind::kInteger;
   int64_t value = 0;
+  double real = 0.0;
 };
 
 inline constexpr int64_t kMaxJsonInteger = int64_t{1} << 53;

@@ -1,0 +1,64 @@
+// AVX-512: sixteen floats at a time.
+#if defined(__x86_64__)
+
+#if defined(__GNUC__) && !defined(__clang__)
+// GCC bug 105593: unmasked AVX-512 intrinsics start from a variable that is initialised by itself.
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#endif
+
+#include <immintrin.h>
+
+#include "engines/fused/ops/table.h"
+
+#if !defined(__AVX512F__) || !defined(__AVX512DQ__)
+#error "compile this file with -mavx512f -mavx512dq"
+#endif
+
+namespace gyrfalcon::fused {
+namespace {
+
+struct Avx512 : Generic<16> {
+  static constexpr int kDotRows = 4;
+  static constexpr int kProductRows = 6;
+
+  GYR_VECTOR __mmask16 First(int64_t n) { return static_cast<__mmask16>((1u << n) - 1u); }
+  GYR_VECTOR Vec LoadFirst(const float* at, int64_t n) {
+    return (Vec)_mm512_maskz_loadu_ps(First(n), at);
+  }
+  GYR_VECTOR void StoreFirst(float* at, Vec value, int64_t n) {
+    _mm512_mask_storeu_ps(at, First(n), (__m512)value);
+  }
+  GYR_VECTOR Vec MulAdd(Vec a, Vec b, Vec c) {
+    return (Vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+  }
+  GYR_VECTOR Vec Select(Int mask, Vec a, Vec b) {
+    return (Vec)_mm512_mask_blend_ps(_mm512_movepi32_mask((__m512i)mask), (__m512)b, (__m512)a);
+  }
+  GYR_VECTOR Vec Sqrt(Vec x) { return (Vec)_mm512_sqrt_ps((__m512)x); }
+  GYR_VECTOR __m256 Half(Vec v) {
+    return _mm256_add_ps(_mm512_castps512_ps256((__m512)v),
+                         _mm512_extractf32x8_ps((__m512)v, 1));
+  }
+  GYR_VECTOR float Sum(Vec v) {
+    const __m256 eight = Half(v);
+    const __m128 four =
+        _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
+  }
+  GYR_VECTOR void Sum4(const Vec* v, float* out) {
+    const __m256 low = _mm256_hadd_ps(Half(v[0]), Half(v[1]));
+    const __m256 high = _mm256_hadd_ps(Half(v[2]), Half(v[3]));
+    const __m256 all = _mm256_hadd_ps(low, high);
+    _mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(all), _mm256_extractf128_ps(all, 1)));
+  }
+};
+
+}  // namespace
+
+const OpKernels kAvx512Ops = MakeOps<Avx512>("avx512");
+
+}  // namespace gyrfalcon::fused
+
+#endif  // defined(__x86_64__)
