@@ -1,0 +1,26 @@
+// Threads that help a run with its blocks of rows. One set a process, started when an engine first
+// asks for them and leaked on purpose: at process exit they are parked in a wait, and the addon is
+// never unloaded.
+#ifndef GYRFALCON_ENGINES_FUSED_ROW_HELPERS_H_
+#define GYRFALCON_ENGINES_FUSED_ROW_HELPERS_H_
+
+namespace gyrfalcon::fused {
+
+inline constexpr int kMaxHelpers = 63;
+
+// Makes sure that `count` (at most kMaxHelpers) helpers exist, as far as the system has threads.
+void StartHelpers(int count);
+
+// Work that any number of threads may do at once; `thread` is 1 … helpers, 0 is the caller.
+struct HelpedWork {
+  void (*run)(void* context, int thread);
+  void* context;
+};
+
+// Runs work on this thread and on up to `helpers` idle ones, and returns when all of them are done.
+// Helpers that do not start before this thread is done are not waited for. Allocates nothing.
+void RunWithHelpers(const HelpedWork& work, int helpers);
+
+}  // namespace gyrfalcon::fused
+
+#endif  // GYRFALCON_ENGINES_FUSED_ROW_HELPERS_H_
