@@ -1,0 +1,265 @@
+#include "engines/fused/fused_context.h"
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+#include <utility>
+
+#include "bundle/quote.h"
+#include "core/limits.h"
+#include "engines/fused/row_helpers.h"
+
+namespace gyrfalcon::fused {
+namespace {
+
+// Below this much work a second thread costs more than it gives: it has to be woken.
+constexpr double kAloneNanoseconds = 15000.0;
+// Multiplications and additions, as plans count them, that a thread does in a nanosecond.
+constexpr double kOperationsPerNanosecond = 50.0;
+// Memory up to here is touched when it is made, so that the first run does not pay for it.
+constexpr size_t kTouchBytes = size_t{64} << 20;
+
+const EngineBinding* Find(const std::vector<EngineBinding>& bindings, const std::string& name) {
+  for (const EngineBinding& binding : bindings) {
+    if (binding.name == name) return &binding;
+  }
+  return nullptr;
+}
+
+std::string Text(const std::vector<int64_t>& dims) {
+  std::string text = "[";
+  for (size_t i = 0; i < dims.size(); ++i) {
+    text += (i == 0 ? "" : ", ");
+    text += dims[i] == EngineBinding::kRows ? "rows" : std::to_string(dims[i]);
+  }
+  return text + "]";
+}
+
+// Compares one binding with what the graph says, and learns the symbols' sizes from it.
+Status Match(const EngineBinding& binding, const char* what, Dtype dtype, bool batched,
+             const Shape& shape, std::vector<int64_t>* symbols) {
+  const std::string name = std::string(what) + " " + Quote(binding.name);
+  if (binding.dtype != dtype) {
+    return {ErrorCode::kDtypeMismatch, "expected " + std::string(Info(dtype).name) + " for " +
+                                           name + " but received " +
+                                           std::string(Info(binding.dtype).name)};
+  }
+  const size_t first = batched ? 1 : 0;
+  bool fits = binding.dims.size() == shape.size() + first;
+  if (fits && batched) fits = binding.dims[0] == EngineBinding::kRows || binding.dims[0] >= 0;
+  for (size_t i = 0; fits && i < shape.size(); ++i) {
+    const int64_t dim = binding.dims[i + first];
+    if (shape[i].kind == Extent::Kind::kSymbol) {
+      int64_t& size = (*symbols)[static_cast<size_t>(shape[i].symbol)];
+      if (size == 0 && dim > 0) size = dim;
+      fits = dim > 0 && dim == size;
+    } else {
+      fits = dim == shape[i].value;
+    }
+  }
+  if (fits) return Status::Ok();
+  return {ErrorCode::kShapeMismatch, "expected the shape that the graph declares for " + name +
+                                         " but received " + Text(binding.dims)};
+}
+
+// Checks the memory of a binding; the most rows that it has room for.
+Status Measure(const EngineBinding& binding, const char* what, bool batched, int64_t elements,
+               int64_t* max_rows) {
+  const size_t row = static_cast<size_t>(elements) * DtypeBytes(binding.dtype);
+  const bool fixed = !batched || binding.dims[0] != EngineBinding::kRows;
+  const int64_t rows = batched && fixed ? binding.dims[0] : 1;
+  const std::string name = std::string(what) + " " + Quote(binding.name);
+  if (reinterpret_cast<uintptr_t>(binding.data) % DtypeBytes(binding.dtype) != 0) {
+    return {ErrorCode::kInvalidArgument, "expected memory aligned to its elements for " + name};
+  }
+  if (binding.data == nullptr && (fixed ? rows : *max_rows) != 0 && binding.bytes != 0) {
+    return {ErrorCode::kInvalidArgument, "expected memory for " + name + " but received null"};
+  }
+  if (!batched) {
+    if (binding.bytes < row || binding.data == nullptr) {
+      return {ErrorCode::kInvalidArgument, "expected at least " + std::to_string(row) +
+                                               " bytes for " + name + " but received " +
+                                               std::to_string(binding.bytes)};
+    }
+    return Status::Ok();
+  }
+  const int64_t room =
+      static_cast<int64_t>(std::min<size_t>(binding.bytes / row, limits::kMaxBatchRows));
+  if (fixed && room < rows) {
+    return {ErrorCode::kInvalidArgument, "expected memory for " + std::to_string(rows) +
+                                             " rows for " + name + " but received " +
+                                             std::to_string(binding.bytes) + " bytes"};
+  }
+  *max_rows = std::min(*max_rows, fixed ? rows : room);
+  return Status::Ok();
+}
+
+Result<const EngineBinding*> Required(const std::vector<EngineBinding>& bindings,
+                                      const std::string& name, const char* what) {
+  const EngineBinding* const binding = Find(bindings, name);
+  if (binding != nullptr) return binding;
+  return {ErrorCode::kInvalidArgument,
+          "expected a binding for " + std::string(what) + " " + Quote(name) + " but received none"};
+}
+
+}  // namespace
+
+Status CheckRowCount(int64_t rows) {
+  if (rows >= 0 && rows <= limits::kMaxBatchRows) return Status::Ok();
+  return {ErrorCode::kInvalidArgument, "expected 0 to " + std::to_string(limits::kMaxBatchRows) +
+                                           " rows but received " + std::to_string(rows)};
+}
+
+Result<std::vector<int64_t>> SymbolsOf(const Graph& graph, const std::vector<EngineBinding>& inputs,
+                                       const std::vector<EngineBinding>& outputs) {
+  int last = -1;
+  for (const GraphInput& input : graph.inputs) {
+    for (const Extent& extent : input.shape) last = std::max(last, extent.symbol);
+  }
+  std::vector<int64_t> symbols(static_cast<size_t>(last + 1), 0);
+  for (const GraphInput& input : graph.inputs) {
+    Result<const EngineBinding*> binding = Required(inputs, input.name, "input");
+    if (!binding.ok()) return binding.status();
+    GYR_RETURN_IF_ERROR(
+        Match(**binding, "input", input.dtype, input.batched, input.shape, &symbols));
+  }
+  if (outputs.empty()) return symbols;
+  for (const GraphOutput& output : graph.outputs) {
+    Result<const EngineBinding*> binding = Required(outputs, output.name, "output");
+    if (!binding.ok()) return binding.status();
+    GYR_RETURN_IF_ERROR(Match(**binding, "output", Dtype::kF32, true, output.shape, &symbols));
+  }
+  return symbols;
+}
+
+Result<std::unique_ptr<EngineContext>> FusedContext::Create(
+    std::shared_ptr<const FusedModel> model, const std::vector<EngineBinding>& inputs,
+    const std::vector<EngineBinding>& outputs) {
+  std::unique_ptr<FusedContext> context(new FusedContext(std::move(model)));
+  GYR_RETURN_IF_ERROR(context->Bind(inputs, outputs));
+  GYR_RETURN_IF_ERROR(context->Allocate());
+  return std::unique_ptr<EngineContext>(std::move(context));
+}
+
+Status FusedContext::Bind(const std::vector<EngineBinding>& inputs,
+                          const std::vector<EngineBinding>& outputs) {
+  const Graph& graph = model_->graph;
+  if (inputs.size() != graph.inputs.size() || outputs.size() != graph.outputs.size()) {
+    return {ErrorCode::kInvalidArgument,
+            "expected one binding for each input and output of the graph"};
+  }
+  const Result<std::vector<int64_t>> symbols = SymbolsOf(graph, inputs, outputs);
+  if (!symbols.ok()) return symbols.status();
+  Result<std::vector<ValueShape>> shapes = InferShapes(graph, symbols.value());
+  if (!shapes.ok()) return shapes.status();
+  max_rows_ = limits::kMaxBatchRows;
+  PlanInputs plan;
+  plan.graph = &graph;
+  plan.ops = model_->ops;
+  plan.weights = &model_->weights;
+  for (size_t i = 0; i < graph.inputs.size(); ++i) {
+    const EngineBinding& binding = *Find(inputs, graph.inputs[i].name);
+    GYR_RETURN_IF_ERROR(Measure(binding, "input", graph.inputs[i].batched,
+                                (*shapes)[i].elements, &max_rows_));
+    plan.inputs.push_back(static_cast<std::byte*>(binding.data));
+  }
+  for (const GraphOutput& output : graph.outputs) {
+    const EngineBinding& binding = *Find(outputs, output.name);
+    GYR_RETURN_IF_ERROR(Measure(binding, "output", true,
+                                (*shapes)[static_cast<size_t>(output.value)].elements,
+                                &max_rows_));
+    plan.outputs.push_back(static_cast<std::byte*>(binding.data));
+  }
+  plan.block_limit = std::clamp<int64_t>(max_rows_, 1, kMaxBlockRows);
+  Result<Plan> made = MakePlan(plan, *shapes);
+  if (!made.ok()) return made.status();
+  plan_ = std::move(made).value();
+  return Status::Ok();
+}
+
+Status FusedContext::Allocate() {
+  const auto round = [](size_t bytes) { return (bytes + 63) / 64 * 64; };
+  thread_bytes_ =
+      round(static_cast<size_t>(plan_.layout.scratch_elements) * sizeof(float)) + plan_.aux_bytes;
+  const size_t shared = static_cast<size_t>(plan_.layout.shared_elements) * sizeof(float);
+  // A thread for every block that there can be.
+  const int64_t most = std::max<int64_t>(max_rows_, 1);
+  threads_ = static_cast<int>(std::min<int64_t>(model_->threads, most));
+  const size_t each = std::max<size_t>(thread_bytes_, 1);
+  threads_ = static_cast<int>(
+      std::clamp<size_t>(kMaxScratchBytes / each, 1, static_cast<size_t>(threads_)));
+  const size_t total = thread_bytes_ * static_cast<size_t>(threads_) + shared + 64;
+  Result<TableMemory> memory = TableMemory::Allocate(total);
+  if (!memory.ok()) return memory.status();
+  memory_ = std::move(memory).value();
+  if (total <= kTouchBytes) std::memset(memory_.data(), 0, total);
+  auto* const at = memory_.data() + thread_bytes_ * static_cast<size_t>(threads_);
+  PlaceShared(&plan_, reinterpret_cast<float*>(at));
+  Frame frame = FrameOf(0);
+  frame.rows = 1;
+  RunSteps(plan_.fixed, frame);
+  return Status::Ok();
+}
+
+Frame FusedContext::FrameOf(int thread) const {
+  std::byte* const at = memory_.data() + thread_bytes_ * static_cast<size_t>(thread);
+  Frame frame;
+  frame.scratch = reinterpret_cast<float*>(at);
+  frame.aux = at + thread_bytes_ - plan_.aux_bytes;
+  return frame;
+}
+
+void FusedContext::RunSteps(const std::vector<Step>& steps, const Frame& frame) {
+  for (const Step& step : steps) step.run(step, frame);
+}
+
+void FusedContext::RunBlocks(void* self, int thread) {
+  auto* const context = static_cast<FusedContext*>(self);
+  Frame frame = context->FrameOf(thread);
+  while (context->state_.load(std::memory_order_relaxed) != State::kCancelled) {
+    frame.row = context->next_row_.fetch_add(context->block_, std::memory_order_relaxed);
+    if (frame.row >= context->rows_) return;
+    frame.rows = std::min(context->block_, context->rows_ - frame.row);
+    RunSteps(context->plan_.blocks, frame);
+  }
+}
+
+Status FusedContext::Run(int64_t rows) {
+  if (rows < 0 || rows > max_rows_) {
+    return {ErrorCode::kInvalidArgument, "expected 0 to " + std::to_string(max_rows_) +
+                                             " rows but received " + std::to_string(rows)};
+  }
+  if (rows == 0) return Status::Ok();
+  state_.store(State::kRunning);
+  if (!plan_.shared.empty()) {
+    Frame frame = FrameOf(0);
+    frame.rows = 1;
+    RunSteps(plan_.shared, frame);
+  }
+  rows_ = rows;
+  block_ = plan_.layout.block_rows;
+  next_row_.store(0, std::memory_order_relaxed);
+  int threads = static_cast<int>(std::min<int64_t>(threads_, rows));
+  const double work = plan_.row_operations * static_cast<double>(rows);
+  if (work < kAloneNanoseconds * kOperationsPerNanosecond) threads = 1;
+  if (threads == 1) {
+    RunBlocks(this, 0);
+  } else {
+    // As many blocks for each thread, of one size.
+    const int64_t blocks = (rows + block_ - 1) / block_;
+    const int64_t even = (blocks + threads - 1) / threads * threads;
+    block_ = (rows + even - 1) / even;
+    RunWithHelpers({&FusedContext::RunBlocks, this}, threads - 1);
+  }
+  if (state_.exchange(State::kIdle) == State::kCancelled) {
+    return {ErrorCode::kAborted, "the run was cancelled"};
+  }
+  return Status::Ok();
+}
+
+void FusedContext::Cancel() {
+  State running = State::kRunning;
+  state_.compare_exchange_strong(running, State::kCancelled);
+}
+
+}  // namespace gyrfalcon::fused
