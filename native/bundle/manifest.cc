@@ -73,7 +73,7 @@ Status ReadRoot(const JsonCursor& root, ManifestReading* reading) {
       JsonObject::Open(root,
                        {"format", "version", "producer", "name", "batch", "symbols", "inputs",
                         "tables", "slots", "bags", "dense", "outputs"},
-                       {"source", "report"});
+                       {"source", "report", "fused"});
   if (!object.ok()) return object.status();
   const JsonObject& manifest = object.value();
 
@@ -96,6 +96,7 @@ Status ReadRoot(const JsonCursor& root, ManifestReading* reading) {
   GYR_RETURN_IF_ERROR(ReadBags(bags, reading));
   GYR_RETURN_IF_ERROR(CheckSlotCover(slots, bags, reading->spec));
   GYR_RETURN_IF_ERROR(ReadDense(manifest["dense"], reading));
+  if (const auto fused = manifest.Find("fused")) GYR_RETURN_IF_ERROR(ReadFused(*fused, reading));
   return ReadOutputs(manifest["outputs"], reading);
 }
 

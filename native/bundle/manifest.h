@@ -22,6 +22,7 @@ struct ManifestReading {
 
 Status ReadSymbols(const JsonCursor& at, ManifestReading* reading);
 Status ReadInputs(const JsonCursor& at, ManifestReading* reading);
+Status ReadFused(const JsonCursor& at, ManifestReading* reading);
 Status ReadOutputs(const JsonCursor& at, ManifestReading* reading);
 Status ReadTables(const JsonCursor& at, ManifestReading* reading);
 Status ReadSlots(const JsonCursor& at, ManifestReading* reading);

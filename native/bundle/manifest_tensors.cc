@@ -157,6 +157,17 @@ Status ReadDense(const JsonCursor& at, ManifestReading* reading) {
   return Status::Ok();
 }
 
+Status ReadFused(const JsonCursor& at, ManifestReading* reading) {
+  const Result<JsonObject> object =
+      JsonObject::Open(at, {"file", "xxh64", "weights", "weightsXxh64"});
+  if (!object.ok()) return object.status();
+  FusedSpec& fused = reading->spec.fused;
+  GYR_RETURN_IF_ERROR(ReadFile(object.value()["file"], &fused.file));
+  GYR_RETURN_IF_ERROR(ReadXxh64(object.value()["xxh64"], &fused.xxh64));
+  GYR_RETURN_IF_ERROR(ReadFile(object.value()["weights"], &fused.weights));
+  return ReadXxh64(object.value()["weightsXxh64"], &fused.weights_xxh64);
+}
+
 Status ReadOutputs(const JsonCursor& at, ManifestReading* reading) {
   GYR_RETURN_IF_ERROR(ExpectArray(at, limits::kMaxOutputs));
   NameIndex names;

@@ -110,6 +110,14 @@ struct DenseInputSpec {
   int slot = -1;     // ModelSpec::slots, or -1
 };
 
+// The dense network a second time, lowered for the fused engine (docs/fused-format.md).
+struct FusedSpec {
+  std::string file;  // relative to the bundle; empty: the bundle has none
+  uint64_t xxh64 = 0;
+  std::string weights;
+  uint64_t weights_xxh64 = 0;
+};
+
 struct OutputSpec {
   std::string name;
   Dtype dtype = Dtype::kF32;
@@ -136,6 +144,7 @@ struct ModelSpec {
   std::string dense_file;  // relative to the bundle
   uint64_t dense_xxh64 = 0;
   std::vector<DenseInputSpec> dense_inputs;
+  FusedSpec fused;
   std::vector<OutputSpec> outputs;
 };
 

@@ -7,6 +7,8 @@
 
 #include "bundle/bundle.h"
 #include "core/limits.h"
+#include "engines/fused/fused_engine.h"
+#include "engines/fused/graph_reader.h"
 #include "engines/onnxruntime/ort_engine.h"
 #include "napi/async_task.h"
 #include "napi/batch_wrap.h"
@@ -21,18 +23,48 @@ struct LoadRequest {
   LoadTableOptions tables;
   OutOfRange policy = OutOfRange::kError;
   EngineOptions engine;
+  std::string which = "auto";  // of the engines
+  fused::Precision precision = fused::Precision::kF32;
   std::string ort_library;
 };
+
+Result<std::shared_ptr<Engine>> LoadFused(const LoadRequest& request, const ModelSpec& spec) {
+  Result<fused::LoadedGraph> graph =
+      fused::LoadGraph(request.directory, spec.fused, spec.symbols);
+  if (!graph.ok()) return graph.status();
+  fused::FusedOptions options;
+  options.threads = request.engine.threads;
+  options.precision = request.precision;
+  return fused::CreateFusedEngine(std::move(graph).value(), options);
+}
+
+Result<std::shared_ptr<Engine>> LoadOrt(const LoadRequest& request, const ModelSpec& spec) {
+  Result<std::shared_ptr<OrtLibrary>> library = OpenOrtLibrary(request.ort_library);
+  if (!library.ok()) return library.status();
+  Result<std::vector<std::byte>> graph = ReadBundleFile(
+      request.directory, spec.dense_file, spec.dense_xxh64, limits::kMaxDenseGraphBytes);
+  if (!graph.ok()) return graph.status();
+  return CreateOrtEngine(*library, *graph, request.engine);
+}
+
+Result<std::shared_ptr<Engine>> LoadEngine(const LoadRequest& request, const ModelSpec& spec) {
+  const bool has_fused = !spec.fused.file.empty();
+  const bool reduced = request.precision != fused::Precision::kF32;
+  if (has_fused && request.which != "onnxruntime") return LoadFused(request, spec);
+  if (request.which == "fused" || reduced) {
+    return {ErrorCode::kEngineUnavailable,
+            has_fused ? "expected precision f32 for engine onnxruntime"
+                      : "expected a bundle with a fused graph for engine fused or a precision "
+                        "other than f32, but its dense network has operators that the fused "
+                        "engine does not cover"};
+  }
+  return LoadOrt(request, spec);
+}
 
 Result<std::shared_ptr<const Model>> LoadModel(const LoadRequest& request) {
   Result<ModelSpec> spec = ReadManifest(request.directory);
   if (!spec.ok()) return spec.status();
-  Result<std::shared_ptr<OrtLibrary>> library = OpenOrtLibrary(request.ort_library);
-  if (!library.ok()) return library.status();
-  Result<std::vector<std::byte>> graph = ReadBundleFile(
-      request.directory, spec->dense_file, spec->dense_xxh64, limits::kMaxDenseGraphBytes);
-  if (!graph.ok()) return graph.status();
-  Result<std::shared_ptr<Engine>> engine = CreateOrtEngine(*library, *graph, request.engine);
+  Result<std::shared_ptr<Engine>> engine = LoadEngine(request, *spec);
   if (!engine.ok()) return engine.status();
   std::vector<std::shared_ptr<const TableStorage>> tables;
   for (const TableSpec& table : spec->tables) {
@@ -180,6 +212,10 @@ Napi::Value ModelWrap::Load(const Napi::CallbackInfo& info) {
       StringOf(options.Get("outOfRange")) == "zero" ? OutOfRange::kZero : OutOfRange::kError;
   const Napi::Value threads = options.Get("threads");
   if (threads.IsNumber()) request.engine.threads = threads.As<Napi::Number>().Int32Value();
+  request.which = StringOf(options.Get("engine"));
+  const std::string precision = StringOf(options.Get("precision"));
+  if (precision == "bf16") request.precision = fused::Precision::kBf16;
+  if (precision == "int8") request.precision = fused::Precision::kInt8;
   request.ort_library = StringOf(options.Get("ortLibrary"));
   if (env.IsExceptionPending()) return env.Undefined();
   return RunTask<std::shared_ptr<const Model>>(

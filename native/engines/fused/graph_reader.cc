@@ -64,14 +64,15 @@ Status ReadConstant(const JsonCursor& at, GraphReading* reading, NameIndex* name
   const JsonCursor shape = object.value()["shape"];
   GYR_RETURN_IF_ERROR(ExpectArray(shape, kMaxInnerRank));
   int64_t elements = 1;
-  GYR_RETURN_IF_ERROR(shape.EachElement([&](const JsonCursor& element, size_t) {
+  const Status read = shape.EachElement([&](const JsonCursor& element, size_t) {
     int64_t extent = 0;
     GYR_RETURN_IF_ERROR(ReadInteger(element, 1, limits::kMaxElementsPerRow, &extent));
     elements *= extent;  // both factors are at most 2^28
     if (elements > limits::kMaxElementsPerRow) return shape.OverLimit("at most 2^28 elements");
     constant.shape.push_back(extent);
     return Status::Ok();
-  }));
+  });
+  GYR_RETURN_IF_ERROR(read);
   reading->graph.constants.push_back(std::move(constant));
   return Status::Ok();
 }
@@ -198,7 +199,7 @@ Status MissingConstant(const GraphConstant& constant, const std::string& file) {
 }
 
 // Reads all tensors in file order: the checksum is over all of them.
-Status ReadWeights(const std::string& dir, const GraphFiles& files, LoadedGraph* loaded) {
+Status ReadWeights(const std::string& dir, const FusedSpec& files, LoadedGraph* loaded) {
   const Result<ContainedFile> opened = OpenContained(dir, files.weights);
   if (!opened.ok()) return opened.status();
   const File& file = opened.value().file;
@@ -261,7 +262,7 @@ Result<LoadedGraph> ParseGraph(std::string_view json, const std::vector<SymbolSp
   return GuardAllocation([&] { return Parse(json, symbols); });
 }
 
-Result<LoadedGraph> LoadGraph(const std::string& dir, const GraphFiles& files,
+Result<LoadedGraph> LoadGraph(const std::string& dir, const FusedSpec& files,
                               const std::vector<SymbolSpec>& symbols) {
   return GuardAllocation([&]() -> Result<LoadedGraph> {
     const Result<std::vector<std::byte>> text =

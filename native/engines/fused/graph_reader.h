@@ -23,14 +23,6 @@ struct LoadedGraph {
   TableMemory weights;
 };
 
-// Where the two files of a bundle are, as its manifest says.
-struct GraphFiles {
-  std::string file;
-  uint64_t xxh64 = 0;
-  std::string weights;
-  uint64_t weights_xxh64 = 0;
-};
-
 // Parses the text alone; constants have null data.
 //
 // kBundleInvalid, kLimitExceeded: with the place of the value, such as "nodes[3].in".
@@ -38,7 +30,7 @@ Result<LoadedGraph> ParseGraph(std::string_view json, const std::vector<SymbolSp
 
 // Reads both files of the bundle `dir`. Also kChecksumMismatch, kPathEscape, kIoError,
 // kOutOfMemory.
-Result<LoadedGraph> LoadGraph(const std::string& dir, const GraphFiles& files,
+Result<LoadedGraph> LoadGraph(const std::string& dir, const FusedSpec& files,
                               const std::vector<SymbolSpec>& symbols);
 
 }  // namespace gyrfalcon::fused
