@@ -42,7 +42,10 @@ export function capabilities(): Capabilities {
       { name: 'cpu', available: true },
       { name: 'cuda', available: false, reason: 'this build has no CUDA backend' },
     ],
-    engines: [onnxRuntime()],
+    engines: [
+      { name: 'fused', available: true, version: addon.version },
+      onnxRuntime(),
+    ],
   };
 }
 

@@ -38,25 +38,45 @@ export async function loadModel<
   const bundle = path(directory, 'the bundle');
   const given = record(options, 'options') ?? {};
   available(given.device ?? 'auto', ['auto', 'cpu'], 'device', 'DEVICE_UNAVAILABLE');
-  available(given.engine ?? 'auto', ['auto', 'onnxruntime'], 'engine', 'ENGINE_UNAVAILABLE');
+  const engines = ['auto', 'fused', 'onnxruntime'];
+  const engine = available(given.engine ?? 'auto', engines, 'engine', 'ENGINE_UNAVAILABLE');
+  const library = engine === 'fused' ? {} : ortLibrary(given.onnxruntime, engine === 'auto');
   const settings = {
     map: oneOf(given.tables, ['copy', 'map'], 'copy', 'tables') === 'map',
     verify: flag(given.verify, true, 'verify'),
     outOfRange: oneOf(given.outOfRange, ['error', 'zero'], 'error', 'outOfRange'),
     threads: integer(given.threads ?? 1, 1, 1024, 'threads'),
-    ortLibrary: findOrtLibrary(given.onnxruntime),
+    engine,
+    precision: oneOf(given.precision, ['f32', 'bf16', 'int8'], 'f32', 'precision'),
+    ortLibrary: library.path ?? '',
+    ortMissing: library.missing ?? '',
   };
   return new Model(OWN, await native().loadModel(bundle, settings));
 }
 
 /** @throws INVALID_ARGUMENT, or `code` for a name that this build does not have */
-function available(value: unknown, has: readonly string[], name: string, code: ErrorCode): void {
+function available(value: unknown, has: readonly string[], name: string, code: ErrorCode): string {
   if (typeof value !== 'string') throw invalid(`a name for ${name}`, value);
-  if (has.includes(value)) return;
+  if (has.includes(value)) return value;
   throw new GyrfalconError(
     code,
     `expected ${name} ${has.join(' or ')}, which this build has, but received ${show(value)}`,
   );
+}
+
+// Without `optional`, a library that is not there is an error now; with it, when a model needs it.
+function ortLibrary(
+  given: string | undefined,
+  optional: boolean,
+): { path?: string; missing?: string } {
+  try {
+    return { path: findOrtLibrary(given) };
+  } catch (error) {
+    if (!optional || !(error instanceof GyrfalconError) || error.code !== 'ENGINE_UNAVAILABLE') {
+      throw error;
+    }
+    return { missing: error.message };
+  }
 }
 
 /** A loaded model. Everything about it is immutable; any number of batches may be scored at once. */

@@ -173,7 +173,11 @@ export interface Native {
       verify: boolean;
       outOfRange: OutOfRangePolicy;
       threads: number;
+      engine: 'auto' | 'fused' | 'onnxruntime';
+      precision: 'f32' | 'bf16' | 'int8';
       ortLibrary: string;
+      /** Why there is no ortLibrary: thrown as ENGINE_UNAVAILABLE by a model that needs it. */
+      ortMissing: string;
     },
   ): Promise<NativeModel>;
   tableFromFile(

@@ -6,8 +6,17 @@ import type { OutOfRangePolicy } from './native.js';
 export interface LoadOptions {
   /** 'auto' and 'cpu' are the CPU; a CUDA device is DEVICE_UNAVAILABLE in this build. */
   device?: string;
-  /** Who runs the dense network. 'auto' is ONNX Runtime in this build. */
-  engine?: 'auto' | 'onnxruntime';
+  /**
+   * Who runs the dense network: our own fused engine, which knows the operators of most
+   * recommenders, or ONNX Runtime. 'auto' is the fused engine when the bundle is lowered for it; ONNX
+   * Runtime is not even opened then.
+   */
+  engine?: 'auto' | 'fused' | 'onnxruntime';
+  /**
+   * Weights of the fused engine: 'f32' (default), 'bf16' (also activations, where the CPU multiplies
+   * bf16), or 'int8' (per column; activations per row, where the CPU multiplies 8 bits).
+   */
+  precision?: 'f32' | 'bf16' | 'int8';
   /** Threads that the dense network of one score may use; 1 unless said otherwise. */
   threads?: number;
   /**

@@ -26,6 +26,7 @@ struct LoadRequest {
   std::string which = "auto";  // of the engines
   fused::Precision precision = fused::Precision::kF32;
   std::string ort_library;
+  std::string ort_missing;  // why there is none
 };
 
 Result<std::shared_ptr<Engine>> LoadFused(const LoadRequest& request, const ModelSpec& spec) {
@@ -39,6 +40,7 @@ Result<std::shared_ptr<Engine>> LoadFused(const LoadRequest& request, const Mode
 }
 
 Result<std::shared_ptr<Engine>> LoadOrt(const LoadRequest& request, const ModelSpec& spec) {
+  if (request.ort_library.empty()) return {ErrorCode::kEngineUnavailable, request.ort_missing};
   Result<std::shared_ptr<OrtLibrary>> library = OpenOrtLibrary(request.ort_library);
   if (!library.ok()) return library.status();
   Result<std::vector<std::byte>> graph = ReadBundleFile(
@@ -217,6 +219,7 @@ Napi::Value ModelWrap::Load(const Napi::CallbackInfo& info) {
   if (precision == "bf16") request.precision = fused::Precision::kBf16;
   if (precision == "int8") request.precision = fused::Precision::kInt8;
   request.ort_library = StringOf(options.Get("ortLibrary"));
+  request.ort_missing = StringOf(options.Get("ortMissing"));
   if (env.IsExceptionPending()) return env.Undefined();
   return RunTask<std::shared_ptr<const Model>>(
       env, [request = std::move(request)] { return LoadModel(request); },

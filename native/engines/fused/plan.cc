@@ -13,8 +13,6 @@ namespace {
 // Stands for the shared memory until PlaceShared knows it.
 alignas(64) std::byte shared_memory[64];
 
-double Times(int64_t a, int64_t b) { return static_cast<double>(a) * static_cast<double>(b); }
-
 class Planner {
  public:
   Planner(const PlanInputs& inputs, const std::vector<ValueShape>& shapes)
