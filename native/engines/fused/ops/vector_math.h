@@ -61,7 +61,9 @@ struct VectorMath {
 
   GYR_VECTOR Vec Log(Vec given) {
     const auto denormal = given < Set(1.17549435e-38f);
-    const Vec x = V::Select(denormal, given * Set(8388608.0f), given);
+    const Vec scaled = V::Select(denormal, given * Set(8388608.0f), given);
+    // What has no logarithm must not overflow the integers below.
+    const Vec x = V::Select(given > Set(0.0f), scaled, Set(1.0f));
     const Int bits = V::Bits(x);
     // The mantissa in [sqrt(1/2), sqrt(2)).
     const Int shifted = bits - V::SetInt(0x3f3504f3);
@@ -121,7 +123,7 @@ struct VectorMath {
   }
 
   GYR_VECTOR Vec Softplus(Vec x) {
-    return V::Select(x > Set(0.0f), x, x - x) + Log1p(Exp(-V::Abs(x)));
+    return V::Select(x < Set(0.0f), Set(0.0f), x) + Log1p(Exp(-V::Abs(x)));
   }
 
   // sin(x + quarter·pi/2) for |x| <= 8192. Beyond, the caller takes the library's function.
