@@ -42,10 +42,7 @@ export function capabilities(): Capabilities {
       { name: 'cpu', available: true },
       { name: 'cuda', available: false, reason: 'this build has no CUDA backend' },
     ],
-    engines: [
-      { name: 'fused', available: true, version: addon.version },
-      onnxRuntime(),
-    ],
+    engines: [{ name: 'fused', available: true, version: addon.version }, onnxRuntime()],
   };
 }
 

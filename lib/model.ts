@@ -38,9 +38,12 @@ export async function loadModel<
   const bundle = path(directory, 'the bundle');
   const given = record(options, 'options') ?? {};
   available(given.device ?? 'auto', ['auto', 'cpu'], 'device', 'DEVICE_UNAVAILABLE');
-  const engines = ['auto', 'fused', 'onnxruntime'];
+  const engines = ['auto', 'fused', 'onnxruntime'] as const;
   const engine = available(given.engine ?? 'auto', engines, 'engine', 'ENGINE_UNAVAILABLE');
-  const library = engine === 'fused' ? {} : ortLibrary(given.onnxruntime, engine === 'auto');
+  const library =
+    engine === 'fused'
+      ? {}
+      : ortLibrary(given.onnxruntime, engine === 'auto' && given.onnxruntime === undefined);
   const settings = {
     map: oneOf(given.tables, ['copy', 'map'], 'copy', 'tables') === 'map',
     verify: flag(given.verify, true, 'verify'),
@@ -55,9 +58,15 @@ export async function loadModel<
 }
 
 /** @throws INVALID_ARGUMENT, or `code` for a name that this build does not have */
-function available(value: unknown, has: readonly string[], name: string, code: ErrorCode): string {
+function available<Name extends string>(
+  value: unknown,
+  has: readonly Name[],
+  name: string,
+  code: ErrorCode,
+): Name {
   if (typeof value !== 'string') throw invalid(`a name for ${name}`, value);
-  if (has.includes(value)) return value;
+  const found = has.find((each) => each === value);
+  if (found !== undefined) return found;
   throw new GyrfalconError(
     code,
     `expected ${name} ${has.join(' or ')}, which this build has, but received ${show(value)}`,

@@ -30,8 +30,7 @@ struct LoadRequest {
 };
 
 Result<std::shared_ptr<Engine>> LoadFused(const LoadRequest& request, const ModelSpec& spec) {
-  Result<fused::LoadedGraph> graph =
-      fused::LoadGraph(request.directory, spec.fused, spec.symbols);
+  Result<fused::LoadedGraph> graph = fused::LoadGraph(request.directory, spec.fused, spec.symbols);
   if (!graph.ok()) return graph.status();
   fused::FusedOptions options;
   options.threads = request.engine.threads;

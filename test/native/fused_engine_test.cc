@@ -17,8 +17,8 @@
 namespace gyrfalcon::fused {
 namespace {
 
-std::string Graph(const std::string& inputs, const std::string& constants,
-                  const std::string& nodes, const std::string& outputs) {
+std::string Graph(const std::string& inputs, const std::string& constants, const std::string& nodes,
+                  const std::string& outputs) {
   return R"({"format":"gyrfalcon-fused","version":1,"inputs":[)" + inputs + R"(],"constants":[)" +
          constants + R"(],"nodes":[)" + nodes + R"(],"outputs":[)" + outputs + "]}";
 }
@@ -50,8 +50,7 @@ Status Load(const std::string& text, Loaded* loaded, int threads = 1) {
   if (!graph.ok()) return graph.status();
   FusedOptions options;
   options.threads = threads;
-  Result<std::shared_ptr<Engine>> engine =
-      CreateFusedEngine(std::move(graph).value(), options);
+  Result<std::shared_ptr<Engine>> engine = CreateFusedEngine(std::move(graph).value(), options);
   if (!engine.ok()) return engine.status();
   loaded->engine = *engine;
   return Status::Ok();
@@ -82,8 +81,8 @@ TEST(FusedEngine, LinearWithConcatAndSigmoidByHand) {
   std::mt19937 random(1);
   for (float& v : x) v = std::uniform_real_distribution<float>(-1.0f, 1.0f)(random);
   std::vector<float> y(capacity + 1, -1.0f);
-  auto context = loaded.engine->CreateContext({Bind("x", {kRows, 3}, &x)},
-                                              {Bind("y", {kRows, 1}, &y)});
+  auto context =
+      loaded.engine->CreateContext({Bind("x", {kRows, 3}, &x)}, {Bind("y", {kRows, 1}, &y)});
   ASSERT_TRUE(context.ok()) << context.status().message();
   for (const int64_t rows : {0, 1, 2, 63, 64, 65, 150}) {
     std::fill(y.begin(), y.end(), -1.0f);
@@ -98,7 +97,8 @@ TEST(FusedEngine, LinearWithConcatAndSigmoidByHand) {
         }
         hidden[j] = sum < 0.0 ? 0.0 : sum;
       }
-      for (int i = 0; i < 3; ++i) hidden[2 + i] = static_cast<double>(x[static_cast<size_t>(r * 3 + i)]);
+      for (int i = 0; i < 3; ++i)
+        hidden[2 + i] = static_cast<double>(x[static_cast<size_t>(r * 3 + i)]);
       double logit = 0.0;
       for (int i = 0; i < 5; ++i) {
         logit += hidden[i] * static_cast<double>(loaded.constants[2][static_cast<size_t>(i)]);
@@ -131,7 +131,8 @@ TEST(FusedEngine, ThreadsGiveTheSameBitsAndRunsAllocateNothing) {
   for (size_t i = 0; i < x.size(); ++i) x[i] = std::sin(static_cast<float>(i));
   std::vector<float> one(x.size());
   std::vector<float> three(x.size());
-  auto a = alone.engine->CreateContext({Bind("x", {kRows, 64}, &x)}, {Bind("y", {kRows, 64}, &one)});
+  auto a =
+      alone.engine->CreateContext({Bind("x", {kRows, 64}, &x)}, {Bind("y", {kRows, 64}, &one)});
   auto b =
       helped.engine->CreateContext({Bind("x", {kRows, 64}, &x)}, {Bind("y", {kRows, 64}, &three)});
   ASSERT_TRUE(a.ok() && b.ok());
@@ -160,8 +161,8 @@ TEST(FusedEngine, ContextsOfOneEngineRunAtOnceAndCancelEndsAtMostOneRun) {
     threads.emplace_back([&loaded, &wrong] {
       std::vector<float> x(300 * 64, 0.25f);
       std::vector<float> y(x.size());
-      auto context = loaded.engine->CreateContext({Bind("x", {kRows, 64}, &x)},
-                                                  {Bind("y", {kRows, 64}, &y)});
+      auto context =
+          loaded.engine->CreateContext({Bind("x", {kRows, 64}, &x)}, {Bind("y", {kRows, 64}, &y)});
       if (!context.ok()) {
         ++wrong;
         return;
@@ -189,10 +190,9 @@ TEST(FusedEngine, ContextsOfOneEngineRunAtOnceAndCancelEndsAtMostOneRun) {
 
 TEST(FusedEngine, SymbolsTakeTheSizeOfWhatIsBound) {
   Loaded loaded;
-  const std::string text =
-      Graph(R"({"name":"x","dtype":"f32","shape":["batch","L",2]})", "",
-            R"({"op":"reduce","in":[0],"fn":"mean","axes":[0],"keep":false})",
-            R"({"name":"y","value":1,"shape":["batch",2]})");
+  const std::string text = Graph(R"({"name":"x","dtype":"f32","shape":["batch","L",2]})", "",
+                                 R"({"op":"reduce","in":[0],"fn":"mean","axes":[0],"keep":false})",
+                                 R"({"name":"y","value":1,"shape":["batch",2]})");
   ASSERT_TRUE(Load(text, &loaded).ok());
   std::vector<float> x = {1, 2, 3, 4, 5, 6};
   std::vector<float> y(2);
@@ -202,8 +202,8 @@ TEST(FusedEngine, SymbolsTakeTheSizeOfWhatIsBound) {
     const auto* values = reinterpret_cast<const float*>((*once)[0].data.data());
     EXPECT_EQ(values[0], length == 1 ? 1.0f : 3.0f);
   }
-  auto wrong = loaded.engine->CreateContext({Bind("x", {kRows, 3, 3}, &x)},
-                                            {Bind("y", {kRows, 2}, &y)});
+  auto wrong =
+      loaded.engine->CreateContext({Bind("x", {kRows, 3, 3}, &x)}, {Bind("y", {kRows, 2}, &y)});
   EXPECT_EQ(wrong.status().code(), ErrorCode::kShapeMismatch);
 }
 
@@ -230,8 +230,8 @@ TEST(FusedEngine, GraphsThatBreakARuleNameThePlace) {
       {"bias of a wrong size", R"({"op":"linear","in":[0,1],"bias":1})", ErrorCode::kBundleInvalid,
        "nodes[0].bias"},
       {"k", R"({"op":"linear","in":[2,1]})", ErrorCode::kBundleInvalid, "nodes[0]"},
-      {"unknown act", R"({"op":"unary","in":[0],"act":{"fn":"relu6"}})",
-       ErrorCode::kBundleInvalid, "nodes[0].act.fn"},
+      {"unknown act", R"({"op":"unary","in":[0],"act":{"fn":"relu6"}})", ErrorCode::kBundleInvalid,
+       "nodes[0].act.fn"},
       {"huge alpha", R"({"op":"unary","in":[0],"act":{"fn":"elu","alpha":1e99}})",
        ErrorCode::kBundleInvalid, "nodes[0].act.alpha"},
       {"step 0", R"({"op":"slice","in":[0],"axis":0,"start":0,"step":0,"size":1})",
@@ -310,7 +310,8 @@ TEST(FusedEngine, MutatedGraphsLoadAndRunOrFailCleanly) {
     for (const EngineTensorSpec& spec : loaded.engine->inputs()) {
       std::vector<int64_t> dims = spec.dims;
       size_t row = 4;
-      for (size_t d = 1; d < dims.size(); ++d) row *= static_cast<size_t>(std::max<int64_t>(dims[d], 1));
+      for (size_t d = 1; d < dims.size(); ++d)
+        row *= static_cast<size_t>(std::max<int64_t>(dims[d], 1));
       fits = fits && row * 4 < x.size() && spec.dtype == Dtype::kF32 && !dims.empty();
       inputs.push_back(Bind(spec.name, dims, &x));
     }

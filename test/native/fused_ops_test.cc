@@ -19,10 +19,10 @@ constexpr float kInf = std::numeric_limits<float>::infinity();
 
 const std::vector<float>& Corners() {
   static const std::vector<float> corners = {
-      0.0f,   -0.0f, 1.0f,    -1.0f,   0.5f,  -0.5f, 1.5f,   2.5f,    -2.5f,    1e-40f, -1e-40f,
-      1e-20f, 3e-5f, -3e-5f,  8.0f,    -8.0f, 20.0f, -20.0f, 87.0f,   -87.0f,   88.8f,  -88.8f,
-      100.0f, -104.0f, 8.4e6f, -8.4e6f, 3e9f,  -3e9f, 3e38f,  -3e38f, 0.625f,   kInf,   -kInf,
-      std::nanf("")};
+      0.0f,   -0.0f,   1.0f,   -1.0f,  0.5f,   -0.5f,   1.5f,         2.5f,    -2.5f,
+      1e-40f, -1e-40f, 1e-20f, 3e-5f,  -3e-5f, 8.0f,    -8.0f,        20.0f,   -20.0f,
+      87.0f,  -87.0f,  88.8f,  -88.8f, 100.0f, -104.0f, 8.4e6f,       -8.4e6f, 3e9f,
+      -3e9f,  3e38f,   -3e38f, 0.625f, kInf,   -kInf,   std::nanf("")};
   return corners;
 }
 
@@ -215,8 +215,8 @@ TEST_P(FusedOps, ProductsAgreeInEveryOrientation) {
           const std::vector<float> b = Numbers(static_cast<size_t>(k * n), 15);
           std::vector<float> want(static_cast<size_t>(m * n) + 1, kGuard);
           std::vector<float> got = want;
-          MatmulArgs args{a.data(), ta ? 1 : k, ta ? m : 1, b.data(),    tb ? 1 : n, tb ? k : 1,
-                          nullptr,  m,          k,          n,           0.25f};
+          MatmulArgs args{a.data(), ta ? 1 : k, ta ? m : 1, b.data(), tb ? 1 : n, tb ? k : 1,
+                          nullptr,  m,          k,          n,        0.25f};
           args.c = want.data();
           kReferenceOps.matmul(args);
           args.c = got.data();

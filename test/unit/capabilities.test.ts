@@ -27,8 +27,9 @@ test('devices: the CPU, and why not CUDA', () => {
   expect(cuda?.reason).toMatch(/CUDA/);
 });
 
-test('the engine with its library and version', () => {
-  const [engine] = capabilities().engines;
+test('the engines with library and version', () => {
+  const [fused, engine] = capabilities().engines;
+  expect(fused).toMatchObject({ name: 'fused', available: true });
   expect(engine).toMatchObject({ name: 'onnxruntime', available: true, library: findOrtLibrary() });
   expect(engine?.version).toMatch(/^\d+\.\d+\.\d+$/);
   expect(existsSync(engine?.library ?? '')).toBe(true);
@@ -36,7 +37,7 @@ test('the engine with its library and version', () => {
 
 test('a library that is not there makes the engine unavailable, with the reason', () => {
   vi.stubEnv('GYRFALCON_ORT_LIBRARY', '/missing/libonnxruntime.so.1');
-  const [engine] = capabilities().engines;
+  const [, engine] = capabilities().engines;
   expect(engine).toMatchObject({ name: 'onnxruntime', available: false });
   expect(engine?.reason).toMatch(/\/missing\/libonnxruntime\.so\.1/);
 });

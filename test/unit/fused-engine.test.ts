@@ -1,12 +1,13 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, expect, test } from 'vitest';
+import { afterAll, afterEach, expect, test, vi } from 'vitest';
 import { importModel, loadModel, type Model } from '../../lib/index.js';
 
 const models = fileURLToPath(new URL('../models/', import.meta.url));
 const directory = mkdtempSync(join(tmpdir(), 'gyrfalcon-fused-'));
+afterEach(() => vi.unstubAllEnvs());
 afterAll(() => rmSync(directory, { recursive: true }));
 
 /** Ids that every table has, small integers and numbers around 0; the same for every engine. */
@@ -83,4 +84,53 @@ test.each(files)('%s: both engines agree', { timeout: 60_000 }, async (file) => 
 
 test('most fixtures run in the fused engine', () => {
   expect(fused).toBeGreaterThan(300);
+});
+
+test('without ONNX Runtime a lowered bundle loads and scores; others say what is missing', async () => {
+  vi.stubEnv('GYRFALCON_ORT_LIBRARY', '/missing/libonnxruntime.so.1');
+  const lowered = await loadModel(join(directory, 'dcn-v1.dynamo.onnx'));
+  expect(lowered.info.engine).toBe('fused');
+  await lowered.close();
+  await expect(loadModel(join(directory, 'caser.dynamo.onnx'))).rejects.toMatchObject({
+    code: 'ENGINE_UNAVAILABLE',
+    message: expect.stringContaining('/missing/libonnxruntime.so.1'),
+  });
+});
+
+test('reduced precisions stay close, and are refused for ONNX Runtime', async () => {
+  const bundle = join(directory, 'dcn-v1.dynamo.onnx');
+  const exact = await loadModel(bundle);
+  const rows = exact.info.batch ?? 40;
+  const expected = fill(exact, rows, rows);
+  for (const precision of ['bf16', 'int8'] as const) {
+    const model = await loadModel(bundle, { precision });
+    const received = fill(model, rows, rows);
+    for (const [name, values] of Object.entries(expected)) {
+      values.forEach((value, i) => {
+        expect(Math.abs((received[name]?.[i] as number) - value)).toBeLessThan(0.05);
+      });
+    }
+    await model.close();
+    await expect(loadModel(bundle, { precision, engine: 'onnxruntime' })).rejects.toMatchObject({
+      code: 'ENGINE_UNAVAILABLE',
+    });
+  }
+  await exact.close();
+  await expect(loadModel(bundle, { precision: 'f16' as never })).rejects.toMatchObject({
+    code: 'INVALID_ARGUMENT',
+  });
+});
+
+test.each([
+  ['fused.json', 60],
+  ['fused.safetensors', -4],
+])('a changed byte of %s is CHECKSUM_MISMATCH', async (file, at) => {
+  const bundle = join(directory, `changed-${file}`);
+  cpSync(join(directory, 'dcn-v1.dynamo.onnx'), bundle, { recursive: true });
+  const path = join(bundle, file);
+  const bytes = readFileSync(path);
+  const place = at < 0 ? bytes.length + at : at;
+  bytes[place] = (bytes[place] as number) ^ 1;
+  writeFileSync(path, bytes);
+  await expect(loadModel(bundle)).rejects.toMatchObject({ code: 'CHECKSUM_MISMATCH' });
 });

@@ -159,15 +159,14 @@ Status FusedContext::Bind(const std::vector<EngineBinding>& inputs,
   plan.weights = &model_->weights;
   for (size_t i = 0; i < graph.inputs.size(); ++i) {
     const EngineBinding& binding = *Find(inputs, graph.inputs[i].name);
-    GYR_RETURN_IF_ERROR(Measure(binding, "input", graph.inputs[i].batched,
-                                (*shapes)[i].elements, &max_rows_));
+    GYR_RETURN_IF_ERROR(
+        Measure(binding, "input", graph.inputs[i].batched, (*shapes)[i].elements, &max_rows_));
     plan.inputs.push_back(static_cast<std::byte*>(binding.data));
   }
   for (const GraphOutput& output : graph.outputs) {
     const EngineBinding& binding = *Find(outputs, output.name);
     GYR_RETURN_IF_ERROR(Measure(binding, "output", true,
-                                (*shapes)[static_cast<size_t>(output.value)].elements,
-                                &max_rows_));
+                                (*shapes)[static_cast<size_t>(output.value)].elements, &max_rows_));
     plan.outputs.push_back(static_cast<std::byte*>(binding.data));
   }
   plan.block_limit = std::clamp<int64_t>(max_rows_, 1, kMaxBlockRows);

@@ -131,9 +131,9 @@ Uses FindUses(const Graph& graph) {
         plain(node.in[i]);
       }
     }
-    for (const int value : {node.bias, node.mul, node.add, node.gamma, node.beta, node.act.slope,
-                            node.act.scale, node.act.shift, node.post.slope, node.post.scale,
-                            node.post.shift}) {
+    for (const int value :
+         {node.bias, node.mul, node.add, node.gamma, node.beta, node.act.slope, node.act.scale,
+          node.act.shift, node.post.slope, node.post.scale, node.post.shift}) {
       plain(value);
     }
   }
@@ -219,8 +219,7 @@ Result<std::shared_ptr<Engine>> Create(LoadedGraph loaded, const FusedOptions& o
 
 }  // namespace
 
-Result<std::shared_ptr<Engine>> CreateFusedEngine(LoadedGraph loaded,
-                                                  const FusedOptions& options) {
+Result<std::shared_ptr<Engine>> CreateFusedEngine(LoadedGraph loaded, const FusedOptions& options) {
   return GuardAllocation([&] { return Create(std::move(loaded), options); });
 }
 

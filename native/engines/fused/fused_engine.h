@@ -1,5 +1,6 @@
-// Our own engine for dense networks that the importer could lower (docs/fused-format.md), behind the
-// Engine interface. Weights are packed once, for the active instruction set, and shared by contexts.
+// Our own engine for dense networks that the importer could lower (docs/fused-format.md), behind
+// the Engine interface. Weights are packed once, for the active instruction set, and shared by
+// contexts.
 #ifndef GYRFALCON_ENGINES_FUSED_FUSED_ENGINE_H_
 #define GYRFALCON_ENGINES_FUSED_FUSED_ENGINE_H_
 

@@ -17,22 +17,20 @@ constexpr std::array<std::string_view, 16> kOpNames = {
 
 // In the order of ActFn, from kRelu on.
 constexpr std::array<std::string_view, 36> kActNames = {
-    "relu",       "sigmoid",   "tanh",         "exp",        "log",
-    "sqrt",       "rsqrt",     "neg",          "abs",        "reciprocal",
-    "square",     "erf",       "sign",         "not",        "floor",
-    "ceil",       "round",     "softplus",     "softsign",   "silu",
-    "gelu",       "gelu_tanh", "hard_swish",   "mish",       "cos",
-    "sin",        "leaky_relu", "elu",         "celu",       "thresholded_relu",
-    "hard_sigmoid", "selu",    "clip",         "affine",     "prelu",
-    "dice"};
+    "relu",         "sigmoid", "tanh",       "exp",        "log",        "sqrt",
+    "rsqrt",        "neg",     "abs",        "reciprocal", "square",     "erf",
+    "sign",         "not",     "floor",      "ceil",       "round",      "softplus",
+    "softsign",     "silu",    "gelu",       "gelu_tanh",  "hard_swish", "mish",
+    "cos",          "sin",     "leaky_relu", "elu",        "celu",       "thresholded_relu",
+    "hard_sigmoid", "selu",    "clip",       "affine",     "prelu",      "dice"};
 static_assert(kActNames.size() == static_cast<size_t>(ActFn::kDice));
 
-constexpr std::array<std::string_view, 16> kBinaryNames = {
-    "add", "sub", "mul", "div", "max", "min", "pow", "eq",
-    "ne",  "lt",  "le",  "gt",  "ge",  "and", "or",  "xor"};
+constexpr std::array<std::string_view, 16> kBinaryNames = {"add", "sub", "mul", "div", "max", "min",
+                                                           "pow", "eq",  "ne",  "lt",  "le",  "gt",
+                                                           "ge",  "and", "or",  "xor"};
 
-constexpr std::array<std::string_view, 9> kReduceNames = {"sum",   "mean", "max", "min",      "sumsq",
-                                                          "l2", "l1",   "prod", "logsumexp"};
+constexpr std::array<std::string_view, 9> kReduceNames = {
+    "sum", "mean", "max", "min", "sumsq", "l2", "l1", "prod", "logsumexp"};
 
 // The position of a string in a table of names.
 template <size_t kCount>
@@ -65,8 +63,8 @@ class NodeReader {
     const JsonCursor in = *at.Find("in");
     GYR_RETURN_IF_ERROR(ExpectArray(in, kMaxNodes));
     if (in.size() < least || in.size() > most) {
-      const std::string count = least == most ? std::to_string(least)
-                                              : "at least " + std::to_string(least);
+      const std::string count =
+          least == most ? std::to_string(least) : "at least " + std::to_string(least);
       return in.Invalid(count + " value numbers");
     }
     return in.EachElement([&](const JsonCursor& element, size_t) {
@@ -299,8 +297,7 @@ Status NodeReader::ReadOperator(const JsonCursor& at, Node* node) {
       return ReadAxes(*at.Find("perm"), false, node);
     case Op::kExpand:
       GYR_RETURN_IF_ERROR(Open(at, 1, 1, {"shape"}, {}, node));
-      return ReadInnerShape(*at.Find("shape"), reading_.symbols, FreeExtent::kRefuse,
-                            &node->shape);
+      return ReadInnerShape(*at.Find("shape"), reading_.symbols, FreeExtent::kRefuse, &node->shape);
     case Op::kIota:
       GYR_RETURN_IF_ERROR(Open(at, 0, 0, {"size"}, {}, node));
       return ReadExt(*at.Find("size"), reading_.symbols, &node->size);

@@ -100,8 +100,7 @@ Status CheckFormat(const JsonObject& root) {
     return format.Invalid("\"gyrfalcon-fused\"");
   }
   const JsonCursor version = root["version"];
-  if (version.kind() != JsonKind::kNumber ||
-      version.number().kind != JsonNumber::Kind::kInteger) {
+  if (version.kind() != JsonKind::kNumber || version.number().kind != JsonNumber::Kind::kInteger) {
     return version.Invalid("an integer");
   }
   if (version.number().value != 1) return version.Error(ErrorCode::kBundleVersion, "1");
@@ -134,28 +133,25 @@ Status CheckSymbols(const JsonCursor& at, const GraphReading& reading) {
 }
 
 Status ReadRoot(const JsonCursor& at, GraphReading* reading) {
-  const Result<JsonObject> object = JsonObject::Open(
-      at, {"format", "version", "inputs", "constants", "nodes", "outputs"});
+  const Result<JsonObject> object =
+      JsonObject::Open(at, {"format", "version", "inputs", "constants", "nodes", "outputs"});
   if (!object.ok()) return object.status();
   const JsonObject& root = object.value();
   GYR_RETURN_IF_ERROR(CheckFormat(root));
   NameIndex names;
   const JsonCursor inputs = root["inputs"];
   GYR_RETURN_IF_ERROR(ExpectArray(inputs, limits::kMaxInputs));
-  GYR_RETURN_IF_ERROR(inputs.EachElement([&](const JsonCursor& element, size_t) {
-    return ReadGraphInput(element, reading, &names);
-  }));
+  GYR_RETURN_IF_ERROR(inputs.EachElement(
+      [&](const JsonCursor& element, size_t) { return ReadGraphInput(element, reading, &names); }));
   names.clear();
   const JsonCursor constants = root["constants"];
   GYR_RETURN_IF_ERROR(ExpectArray(constants, kMaxConstants));
-  GYR_RETURN_IF_ERROR(constants.EachElement([&](const JsonCursor& element, size_t) {
-    return ReadConstant(element, reading, &names);
-  }));
+  GYR_RETURN_IF_ERROR(constants.EachElement(
+      [&](const JsonCursor& element, size_t) { return ReadConstant(element, reading, &names); }));
   const JsonCursor nodes = root["nodes"];
   GYR_RETURN_IF_ERROR(ExpectArray(nodes, kMaxNodes));
-  GYR_RETURN_IF_ERROR(nodes.EachElement([&](const JsonCursor& element, size_t i) {
-    return ReadNode(element, i, reading);
-  }));
+  GYR_RETURN_IF_ERROR(nodes.EachElement(
+      [&](const JsonCursor& element, size_t i) { return ReadNode(element, i, reading); }));
   names.clear();
   const JsonCursor outputs = root["outputs"];
   GYR_RETURN_IF_ERROR(ExpectArray(outputs, limits::kMaxOutputs));
@@ -244,14 +240,13 @@ Status ReadWeights(const std::string& dir, const FusedSpec& files, LoadedGraph* 
       unused.resize(bytes);
       into = unused;
     }
-    GYR_RETURN_IF_ERROR(
-        ReadExactly(file, path, header.value().data_offset + tensor.begin, into));
+    GYR_RETURN_IF_ERROR(ReadExactly(file, path, header.value().data_offset + tensor.begin, into));
     hash.Update(into);
   }
   if (hash.Digest() != files.weights_xxh64) {
-    return {ErrorCode::kChecksumMismatch,
-            "expected XXH64 " + Hex64(files.weights_xxh64) + " for the data of " +
-                Quote(files.weights) + " but received " + Hex64(hash.Digest())};
+    return {ErrorCode::kChecksumMismatch, "expected XXH64 " + Hex64(files.weights_xxh64) +
+                                              " for the data of " + Quote(files.weights) +
+                                              " but received " + Hex64(hash.Digest())};
   }
   return Status::Ok();
 }

@@ -18,7 +18,7 @@ namespace gyrfalcon::fused {
 // A graph and the memory that its constants point into.
 struct LoadedGraph {
   Graph graph;
-  std::vector<std::string> symbols;  // by Extent::symbol
+  std::vector<std::string> symbols;      // by Extent::symbol
   std::vector<int64_t> symbol_defaults;  // 0: none
   TableMemory weights;
 };

@@ -171,7 +171,8 @@ class Layouter {
 
   void FindUsed() {
     used_.resize(shapes_.size());
-    for (const GraphOutput& output : graph_.outputs) used_[static_cast<size_t>(output.value)] = true;
+    for (const GraphOutput& output : graph_.outputs)
+      used_[static_cast<size_t>(output.value)] = true;
     for (int value = Count() - 1; value >= first_node_; --value) {
       if (!used_[static_cast<size_t>(value)]) continue;
       for (const int in : OperandsOf(NodeOf(value))) used_[static_cast<size_t>(in)] = true;
@@ -332,8 +333,7 @@ class Layouter {
       }
       // Whatever begins here: the value itself or the concatenation that it is a part of.
       const int top = Top(At(value).root);
-      if (Root(top).kind == RootKind::kScratch &&
-          first_use_[static_cast<size_t>(top)] == value) {
+      if (Root(top).kind == RootKind::kScratch && first_use_[static_cast<size_t>(top)] == value) {
         const int64_t size = RoundUp(Root(top).stride * rows);
         if (top == value && IsNode(value) && OverOperand(value)) {
           const int from = At(NodeOf(value).in[0]).root;
@@ -358,7 +358,7 @@ class Layouter {
   int first_constant_;
   int first_node_;
   std::vector<bool> used_;
-  std::vector<int> tops_;  // by root
+  std::vector<int> tops_;       // by root
   std::vector<int> first_use_;  // by root without a parent: value numbers
   std::vector<int> last_use_;
   Layout layout_;

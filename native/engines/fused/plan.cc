@@ -52,9 +52,7 @@ class Planner {
   const ValueShape& ShapeOf(int value) const { return shapes_[static_cast<size_t>(value)]; }
   const Dims& DimsOf(int value) const { return ShapeOf(value).dims; }
   // Of the value itself, whatever its root: kUnused only when nobody needs it.
-  const RootPlace& Root(int value) const {
-    return plan_.layout.roots[static_cast<size_t>(value)];
-  }
+  const RootPlace& Root(int value) const { return plan_.layout.roots[static_cast<size_t>(value)]; }
 
   Operand OperandOf(int value) const {
     const ValuePlace& place = plan_.layout.values[static_cast<size_t>(value)];
@@ -127,7 +125,9 @@ class Planner {
     cost_ = 2.0;
   }
 
-  void NeedAux(size_t bytes) { plan_.aux_bytes = std::max(plan_.aux_bytes, (bytes + 63) / 64 * 64); }
+  void NeedAux(size_t bytes) {
+    plan_.aux_bytes = std::max(plan_.aux_bytes, (bytes + 63) / 64 * 64);
+  }
 
   void Convert(int input) {
     const GraphInput& spec = graph_.inputs[static_cast<size_t>(input)];

@@ -31,11 +31,11 @@ struct PlanInputs {
 
 struct Plan {
   Layout layout;
-  std::vector<Step> fixed;   // once, when the context is made
-  std::vector<Step> shared;  // once a run, before the blocks
-  std::vector<Step> blocks;  // for each block of rows
-  size_t aux_bytes = 0;      // of each thread
-  double row_operations = 0; // multiplications and additions, roughly, of one row
+  std::vector<Step> fixed;    // once, when the context is made
+  std::vector<Step> shared;   // once a run, before the blocks
+  std::vector<Step> blocks;   // for each block of rows
+  size_t aux_bytes = 0;       // of each thread
+  double row_operations = 0;  // multiplications and additions, roughly, of one row
   // What steps point to.
   std::deque<std::vector<PairTile>> tiles;
   std::deque<std::vector<Operand>> parts;

@@ -92,8 +92,7 @@ class Helpers {
       uint32_t word = helper.word.load(std::memory_order_relaxed);
       if ((word & kMask) != kIdle) continue;
       const uint32_t next = (word & ~kMask) + kNext;
-      if (!helper.word.compare_exchange_strong(word, next | kClaimed,
-                                               std::memory_order_acq_rel)) {
+      if (!helper.word.compare_exchange_strong(word, next | kClaimed, std::memory_order_acq_rel)) {
         continue;
       }
       helper.work = work;

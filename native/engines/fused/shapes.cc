@@ -169,12 +169,14 @@ Status Inference::Linear(const Node& node) {
 Status Inference::Matmul(const Node& node) {
   Dims a = DimsOf(node.in[0]);
   Dims b = DimsOf(node.in[1]);
-  if (a.size() < 2 || b.size() < 2) return Invalid("operands of rank 2 and more", Text(a) + " and " + Text(b));
+  if (a.size() < 2 || b.size() < 2)
+    return Invalid("operands of rank 2 and more", Text(a) + " and " + Text(b));
   const size_t ar = a.size();
   const size_t br = b.size();
   if (node.ta) std::swap(a[ar - 1], a[ar - 2]);
   if (node.tb) std::swap(b[br - 1], b[br - 2]);
-  if (a[ar - 1] != b[br - 2]) return Invalid("matrices that can be multiplied", Text(a) + " and " + Text(b));
+  if (a[ar - 1] != b[br - 2])
+    return Invalid("matrices that can be multiplied", Text(a) + " and " + Text(b));
   const int64_t m = a[ar - 2];
   const int64_t n = b[br - 1];
   a.resize(ar - 2);
@@ -197,7 +199,8 @@ Status Inference::Pairwise(const Node& node) {
     rows += dims[0];  // at most 2^16 operands of 2^28
   }
   for (const int32_t row : node.indices) {
-    if (row >= rows) return Invalid("pairs of " + std::to_string(rows) + " rows", std::to_string(row));
+    if (row >= rows)
+      return Invalid("pairs of " + std::to_string(rows) + " rows", std::to_string(row));
   }
   return Add({static_cast<int64_t>(node.indices.size() / 2)}, batched_);
 }
@@ -224,7 +227,8 @@ Status Inference::Reduce(const Node& node) {
 Status Inference::LayerNorm(const Node& node) {
   const Dims& x = DimsOf(node.in[0]);
   const auto axes = static_cast<size_t>(node.axes[0]);
-  if (axes > x.size()) return Invalid("at most " + std::to_string(x.size()) + " axes", std::to_string(axes));
+  if (axes > x.size())
+    return Invalid("at most " + std::to_string(x.size()) + " axes", std::to_string(axes));
   const Dims trailing(x.end() - static_cast<std::ptrdiff_t>(axes), x.end());
   for (const int constant : {node.gamma, node.beta}) {
     if (constant >= 0 && DimsOf(constant) != trailing) {
@@ -242,7 +246,8 @@ Status Inference::Concat(const Node& node) {
     Dims other = DimsOf(node.in[i]);
     if (other.size() != dims.size()) return Invalid("operands of one rank", Text(other));
     const int64_t extent = std::exchange(other[axis], dims[axis]);
-    if (other != dims) return Invalid("operands of one shape but for the axis", Text(DimsOf(node.in[i])));
+    if (other != dims)
+      return Invalid("operands of one shape but for the axis", Text(DimsOf(node.in[i])));
     dims[axis] += extent;
   }
   return Add(std::move(dims), batched_);
@@ -307,7 +312,8 @@ Status Inference::Reshape(const Node& node) {
 Status Inference::Transpose(const Node& node) {
   const Dims& x = DimsOf(node.in[0]);
   if (node.axes.size() != x.size()) {
-    return Invalid("a permutation of " + std::to_string(x.size()) + " axes", std::to_string(node.axes.size()));
+    return Invalid("a permutation of " + std::to_string(x.size()) + " axes",
+                   std::to_string(node.axes.size()));
   }
   Dims dims;
   for (const int axis : node.axes) {
@@ -321,7 +327,8 @@ Status Inference::Expand(const Node& node) {
   const Dims shape = Resolve(node.shape);
   Dims dims;
   GYR_RETURN_IF_ERROR(Broadcast(DimsOf(node.in[0]), shape, &dims));
-  if (dims != shape) return Invalid("a shape that broadcasts to " + Text(shape), Text(DimsOf(node.in[0])));
+  if (dims != shape)
+    return Invalid("a shape that broadcasts to " + Text(shape), Text(DimsOf(node.in[0])));
   return Add(std::move(dims), batched_);
 }
 
@@ -337,8 +344,8 @@ Status Inference::Elementwise(const Node& node) {
 }
 
 Status Inference::InferNode(const Node& node) {
-  batched_ = std::any_of(node.in.begin(), node.in.end(),
-                         [this](int in) { return Value(in).batched; });
+  batched_ =
+      std::any_of(node.in.begin(), node.in.end(), [this](int in) { return Value(in).batched; });
   switch (node.op) {
     case Op::kLinear:
       return Linear(node);

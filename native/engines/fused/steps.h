@@ -58,13 +58,13 @@ struct Step {
   BinaryFn binary = BinaryFn::kAdd;
   ReduceFn reduce = ReduceFn::kSum;
   Dtype dtype = Dtype::kF32;
-  bool flag = false;  // softmax: log; layer_norm: rms
+  bool flag = false;    // softmax: log; layer_norm: rms
   float number = 0.0f;  // layer_norm: eps; matmul: scale
   int64_t outer = 1;    // groups in a row
   int64_t count = 1;    // linear: rows of x; reductions: reduced extent
   int64_t m = 0;        // matmul
   int64_t k = 0;
-  int64_t n = 0;        // elements of a vector
+  int64_t n = 0;  // elements of a vector
   int64_t a_row = 0;
   int64_t a_k = 0;
   int64_t b_k = 0;
@@ -88,8 +88,8 @@ void RunSoftmax(const Step& step, const Frame& frame);
 void RunLayerNorm(const Step& step, const Frame& frame);
 void RunMatmul(const Step& step, const Frame& frame);
 void RunPairwise(const Step& step, const Frame& frame);
-void RunCopy(const Step& step, const Frame& frame);    // strided to contiguous, by loops
-void RunPlace(const Step& step, const Frame& frame);   // `outer` runs of n, k apart in y
+void RunCopy(const Step& step, const Frame& frame);   // strided to contiguous, by loops
+void RunPlace(const Step& step, const Frame& frame);  // `outer` runs of n, k apart in y
 void RunGather(const Step& step, const Frame& frame);
 void RunIota(const Step& step, const Frame& frame);
 

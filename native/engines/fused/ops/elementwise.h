@@ -72,7 +72,7 @@ void Unary(const ResolvedAct& act, const float* x, float* y, int64_t n) {
   const float second = act.beta;
   const auto map = [=](auto f) __attribute__((always_inline)) { MapUnary<V>(x, y, n, f); };
 #define GYR_MAP(...) \
-  return map([=](Vec v) __attribute__((always_inline)) -> Vec { return __VA_ARGS__; })
+  return map([=](Vec v) __attribute__((always_inline))->Vec { return __VA_ARGS__; })
   switch (act.fn) {
     case ActFn::kNone:
       GYR_MAP(v);
@@ -120,15 +120,15 @@ void Unary(const ResolvedAct& act, const float* x, float* y, int64_t n) {
     case ActFn::kGelu:
       GYR_MAP(V::Set1(0.5f) * v * (one + M::Erf(v * V::Set1(0.707106781f))));
     case ActFn::kGeluTanh:
-      GYR_MAP(V::Set1(0.5f) * v *
-              (one + M::Tanh(V::Set1(0.797884561f) * v *
-                             V::MulAdd(V::Set1(0.044715f), v * v, one))));
+      GYR_MAP(
+          V::Set1(0.5f) * v *
+          (one + M::Tanh(V::Set1(0.797884561f) * v * V::MulAdd(V::Set1(0.044715f), v * v, one))));
     case ActFn::kHardSwish:
-      GYR_MAP(v * M::AtLeast(M::AtMost(V::MulAdd(v, V::Set1(1.0f / 6.0f), V::Set1(0.5f)), 1.0f),
-                             0.0f));
+      GYR_MAP(v *
+              M::AtLeast(M::AtMost(V::MulAdd(v, V::Set1(1.0f / 6.0f), V::Set1(0.5f)), 1.0f), 0.0f));
     case ActFn::kMish:
       // x·tanh(log(1 + e^x)), where tanh(log(u)) is (u² - 1) / (u² + 1).
-      return map([=](Vec v) __attribute__((always_inline)) -> Vec {
+      return map([=](Vec v) __attribute__((always_inline))->Vec {
         const Vec e = M::Exp(M::AtMost(v, 20.0f));
         const Vec p = e * (e + V::Set1(2.0f));
         return v * (p / (p + V::Set1(2.0f)));
@@ -155,18 +155,20 @@ void Unary(const ResolvedAct& act, const float* x, float* y, int64_t n) {
       GYR_MAP(V::MulAdd(alpha, v, beta));
     case ActFn::kPrelu: {
       const Column<V> slope{act.slope, n};
-      return MapColumns<V>(x, y, n, [=](Vec v, int64_t i) __attribute__((always_inline)) -> Vec {
-        return V::Select(v > zero, v, slope(i) * v);
-      });
+      return MapColumns<V>(
+          x, y, n, [=](Vec v, int64_t i) __attribute__((always_inline))->Vec {
+            return V::Select(v > zero, v, slope(i) * v);
+          });
     }
     case ActFn::kDice: {
       const Column<V> slope{act.slope, n};
       const Column<V> scale{act.scale, n};
       const Column<V> shift{act.shift, n};
-      return MapColumns<V>(x, y, n, [=](Vec v, int64_t i) __attribute__((always_inline)) -> Vec {
-        const Vec p = M::Sigmoid(V::MulAdd(scale(i), v, shift(i)));
-        return v * V::MulAdd(slope(i), one - p, p);
-      });
+      return MapColumns<V>(
+          x, y, n, [=](Vec v, int64_t i) __attribute__((always_inline))->Vec {
+            const Vec p = M::Sigmoid(V::MulAdd(scale(i), v, shift(i)));
+            return v * V::MulAdd(slope(i), one - p, p);
+          });
     }
   }
 #undef GYR_MAP
@@ -203,11 +205,12 @@ void Power(const float* a, int64_t a_step, const float* b, int64_t b_step, float
   if (b_step == 0 && n > 0 && (*b == 2.0f || *b == 1.0f || *b == 3.0f)) {
     const Stepped<V> base = StepThrough<V>(a, a_step, n);
     const float exponent = *b;
-    MapBinary<V>(base, base, y, n,
-                 [exponent](typename V::Vec v, typename V::Vec) __attribute__((always_inline)) {
-                   if (exponent == 1.0f) return v;
-                   return exponent == 2.0f ? v * v : v * v * v;
-                 });
+    MapBinary<V>(
+        base, base, y,
+        n, [exponent](typename V::Vec v, typename V::Vec) __attribute__((always_inline)) {
+          if (exponent == 1.0f) return v;
+          return exponent == 2.0f ? v * v : v * v * v;
+        });
     return;
   }
   for (int64_t i = 0; i < n; ++i) y[i] = ::powf(a[i * a_step], b[i * b_step]);
@@ -225,7 +228,7 @@ void Binary(BinaryFn fn, const float* a_data, int64_t a_step, const float* b_dat
     MapBinary<V>(left, right, y, n, f);
   };
 #define GYR_MAP(...) \
-  return map([=](Vec a, Vec b) __attribute__((always_inline)) -> Vec { return __VA_ARGS__; })
+  return map([=](Vec a, Vec b) __attribute__((always_inline))->Vec { return __VA_ARGS__; })
   switch (fn) {
     case BinaryFn::kAdd:
       GYR_MAP(a + b);

@@ -1,9 +1,9 @@
 // The kernels of the fused engine besides products with packed weights (gemm/gemm.h): one table of
 // functions for each instruction set. `ops_reference.cc` is the specification, in plain loops.
 //
-// Vectors are contiguous floats; lengths may be 0 unless said otherwise; y may be x (elementwise and
-// softmax, layer_norm) but must not overlap it otherwise. Transcendental functions are within 4 ulp
-// of the exact value, or 2e-7 where the result is small against 1 (erf, tanh, gelu, softplus).
+// Vectors are contiguous floats; lengths may be 0 unless said otherwise; y may be x (elementwise
+// and softmax, layer_norm) but must not overlap it otherwise. Transcendental functions are within 4
+// ulp of the exact value, or 2e-7 where the result is small against 1 (erf, tanh, gelu, softplus).
 #ifndef GYRFALCON_ENGINES_FUSED_OPS_OPS_H_
 #define GYRFALCON_ENGINES_FUSED_OPS_OPS_H_
 

@@ -37,13 +37,11 @@ struct Avx512 : Generic<16> {
   }
   GYR_VECTOR Vec Sqrt(Vec x) { return (Vec)_mm512_sqrt_ps((__m512)x); }
   GYR_VECTOR __m256 Half(Vec v) {
-    return _mm256_add_ps(_mm512_castps512_ps256((__m512)v),
-                         _mm512_extractf32x8_ps((__m512)v, 1));
+    return _mm256_add_ps(_mm512_castps512_ps256((__m512)v), _mm512_extractf32x8_ps((__m512)v, 1));
   }
   GYR_VECTOR float Sum(Vec v) {
     const __m256 eight = Half(v);
-    const __m128 four =
-        _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
     const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
   }

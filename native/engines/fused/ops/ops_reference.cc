@@ -269,7 +269,7 @@ void Pairwise(const PairwiseArgs& args) {
 
 }  // namespace
 
-const OpKernels kReferenceOps{"reference", Unary,   Binary,      Where,     Reduce,  ReduceRows,
+const OpKernels kReferenceOps{"reference", Unary,       Binary,    Where,  Reduce,  ReduceRows,
                               Softmax,     SoftmaxRows, LayerNorm, Matmul, Pairwise};
 
 }  // namespace gyrfalcon::fused

@@ -96,9 +96,8 @@ template <class V, int kLeft, int kRight>
     step([at](const float* row) __attribute__((always_inline)) { return V::Load(row + at); });
   }
   if (at < d) {
-    step([at, d](const float* row) __attribute__((always_inline)) {
-      return V::LoadFirst(row + at, d - at);
-    });
+    step([ at, d ](const float* row)
+             __attribute__((always_inline)) { return V::LoadFirst(row + at, d - at); });
   }
 #pragma GCC unroll 4
   for (int i = 0; i < kLeft; ++i) {

@@ -235,7 +235,8 @@ void SoftmaxRows(const float* x, float* y, int64_t count, int64_t n, bool log) {
   for (int64_t j = 0; j < n; j += V::kWidth) {
     const int64_t rest = n - j;
     Vec largest = R::Start();
-    for (int64_t i = 0; i < count; ++i) largest = R::Join(largest, LoadUpTo<V>(x + i * n + j, rest));
+    for (int64_t i = 0; i < count; ++i)
+      largest = R::Join(largest, LoadUpTo<V>(x + i * n + j, rest));
     Vec sum = V::Set1(0.0f);
     for (int64_t i = 0; i < count; ++i) {
       const Vec shifted = LoadUpTo<V>(x + i * n + j, rest) - largest;

@@ -11,8 +11,8 @@ namespace {
 
 template <class V>
 constexpr OpKernels MakeOps(const char* name) {
-  return {name,          Unary<V>,   Binary<V>,      Where<V>,     Reduce<V>,  ReduceRows<V>,
-          Softmax<V>,    SoftmaxRows<V>, LayerNorm<V>,   Matmul<V>,     Pairwise<V>};
+  return {name,       Unary<V>,       Binary<V>,    Where<V>,  Reduce<V>,  ReduceRows<V>,
+          Softmax<V>, SoftmaxRows<V>, LayerNorm<V>, Matmul<V>, Pairwise<V>};
 }
 
 }  // namespace

@@ -42,8 +42,7 @@ struct VectorMath {
     const Int whole = V::ToInt(n);
     const Int half = whole >> 1;
     const Int bias = V::SetInt(127);
-    return value * V::FromBits((half + bias) << 23) *
-           V::FromBits((whole - half + bias) << 23);
+    return value * V::FromBits((half + bias) << 23) * V::FromBits((whole - half + bias) << 23);
   }
 
   GYR_VECTOR Vec Exp(Vec given) {
@@ -112,11 +111,11 @@ struct VectorMath {
   GYR_VECTOR Vec Erf(Vec x) {
     const Vec magnitude = AtMost(V::Abs(x), 4.0f);
     const Vec t = x * x;
-    constexpr float kSmall[] = {1.12837917f,    -0.376126271f, 0.112836002f,   -0.0268544445f,
+    constexpr float kSmall[] = {1.12837917f,    -0.376126271f,    0.112836002f,   -0.0268544445f,
                                 0.00518953519f, -0.000802083994f, 7.88911507e-05f};
-    constexpr float kLarge[] = {0.00020436229f,   -1.12966117f,   -0.633039584f,
-                                -0.108639034f,    0.0253735834f,  -0.00428239607f,
-                                0.000463792017f,  -2.53154737e-05f, 2.51374007e-07f};
+    constexpr float kLarge[] = {0.00020436229f,  -1.12966117f,     -0.633039584f,
+                                -0.108639034f,   0.0253735834f,    -0.00428239607f,
+                                0.000463792017f, -2.53154737e-05f, 2.51374007e-07f};
     const Vec small = x * Polynomial(kSmall, t);
     const Vec large = Set(1.0f) - Exp(Polynomial(kLarge, magnitude));
     return V::Select(V::Abs(x) < Set(1.0f), small, V::WithSign(large, x));
