@@ -43,7 +43,7 @@ function neon() {
     '-DCMAKE_TOOLCHAIN_FILE=cmake/aarch64-linux-gnu.cmake',
     '-DGYRFALCON_TESTS=ON',
     // What differs between instruction sets; the rest is the same code as on the host.
-    '-DGYRFALCON_TEST_FILES=/(gemm|lookup|row_format)_',
+    '-DGYRFALCON_TEST_FILES=/(fused_ops|gemm|lookup|row_format)_',
   ]);
   run('cmake', ['--build', 'build/arm64', '--target', 'gyrfalcon_tests', '-j', jobs]);
   return runGoogleTest(
