@@ -1,8 +1,9 @@
 /** `gyrfalcon inspect` */
-import { stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 
 import { GyrfalconError } from '../errors.js';
+import type { FusedGraph } from '../import/lower/format.js';
 import type { Manifest } from '../import/manifest.js';
 import { readOnnxModel } from '../import/onnx/read.js';
 import { storedRow } from '../import/storage.js';
@@ -22,6 +23,8 @@ export interface BundleSummary {
   bags: { table: string; input: string; pooling: string; slot: string; bags: number }[];
   slots: Manifest['slots'];
   dense: { file: string; bytes: number; nodes: number; ops: Record<string, number> };
+  /** The dense network as the fused engine runs it; null where ONNX Runtime does. */
+  fused: { file: string; nodes: number; ops: Record<string, number> } | null;
   outputs: Manifest['outputs'];
   report: NonNullable<Manifest['report']>;
 }
@@ -30,20 +33,12 @@ export interface BundleSummary {
 export async function summarize(bundle: string): Promise<BundleSummary> {
   const manifest = await readManifest(bundle);
   const { file } = manifest.dense;
-  if (isAbsolute(file) || file.split(/[\\/]/).includes('..')) {
-    throw new GyrfalconError(
-      'PATH_ESCAPE',
-      `expected a file in the bundle for dense.file but received ${JSON.stringify(file)}`,
-    );
-  }
-  const path = join(bundle, file);
+  const path = inBundle(bundle, file, 'dense.file');
   const { size } = await stat(path);
   const { graph } = await readOnnxModel(path);
-  const ops: Record<string, number> = {};
-  for (const { domain, opType } of graph.nodes) {
-    const name = domain === '' ? opType : `${domain}.${opType}`;
-    ops[name] = (ops[name] ?? 0) + 1;
-  }
+  const ops = graph.nodes.map(({ domain, opType }) =>
+    domain === '' ? opType : `${domain}.${opType}`,
+  );
   const tables = manifest.tables.map(({ name, rows, dim, storage }) => ({
     name,
     rows,
@@ -66,13 +61,43 @@ export async function summarize(bundle: string): Promise<BundleSummary> {
       file,
       bytes: size,
       nodes: graph.nodes.length,
-      ops: Object.fromEntries(
-        Object.entries(ops).sort(([a, n], [b, m]) => m - n || a.localeCompare(b)),
-      ),
+      ops: counted(ops),
     },
+    fused: await summarizeFused(bundle, manifest),
     outputs: manifest.outputs,
     report: manifest.report ?? [],
   };
+}
+
+function inBundle(bundle: string, file: string, name: string): string {
+  if (!isAbsolute(file) && !file.split(/[\\/]/).includes('..')) return join(bundle, file);
+  throw new GyrfalconError(
+    'PATH_ESCAPE',
+    `expected a file in the bundle for ${name} but received ${JSON.stringify(file)}`,
+  );
+}
+
+/** How often each name occurs, the most frequent first. */
+function counted(names: readonly string[]): Record<string, number> {
+  const counts = new Map<string, number>();
+  for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1);
+  return Object.fromEntries([...counts].sort(([a, n], [b, m]) => m - n || a.localeCompare(b)));
+}
+
+async function summarizeFused(
+  bundle: string,
+  { fused }: Manifest,
+): Promise<BundleSummary['fused']> {
+  if (fused === undefined) return null;
+  const text = await readFile(inBundle(bundle, fused.file, 'fused.file'), 'utf8');
+  let graph: Partial<FusedGraph>;
+  try {
+    graph = JSON.parse(text);
+  } catch (cause) {
+    throw new GyrfalconError('BUNDLE_INVALID', `expected JSON in ${fused.file}`, { cause });
+  }
+  const nodes = Array.isArray(graph?.nodes) ? graph.nodes : [];
+  return { file: fused.file, nodes: nodes.length, ops: counted(nodes.map(({ op }) => op)) };
 }
 
 /** Bags that differ only in position, counted. */
@@ -126,6 +151,12 @@ export function renderSummary(summary: BundleSummary): string {
     ),
     `\ndense graph: ${dense.file}, ${formatBytes(dense.bytes)}, ${dense.nodes} nodes\n`,
     formatTable(['op', 'nodes'], Object.entries(dense.ops)),
+    ...(summary.fused === null
+      ? []
+      : [
+          `\nfused graph: ${summary.fused.file}, ${summary.fused.nodes} nodes\n`,
+          formatTable(['op', 'nodes'], Object.entries(summary.fused.ops)),
+        ]),
     '\noutputs\n',
     formatTable(
       ['name', 'dtype', 'shape'],

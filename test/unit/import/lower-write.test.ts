@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
+import { renderSummary, summarize } from '../../../lib/cli/inspect.js';
 import { analyze } from '../../../lib/import/analyze/index.js';
 import { writeBundle } from '../../../lib/import/bundle-writer.js';
 import { type Emitted, lower } from '../../../lib/import/lower/index.js';
@@ -82,11 +83,15 @@ describe('writeFused', () => {
       const manifest = await writeBundle(analyzed, directory, { ...options, fused });
       expect(manifest.fused).toMatchObject({ file: 'fused.json', weights: 'fused.safetensors' });
       expect(readdirSync(directory)).toContain('fused.json');
+      const summary = await summarize(directory);
+      expect(summary.fused?.nodes).toBe(fused.graph.nodes.length);
+      expect(renderSummary(summary)).toContain('fused graph: fused.json');
     });
     await withDirectory(async (directory) => {
       const manifest = await writeBundle(analyzed, directory, options);
       expect(manifest).not.toHaveProperty('fused');
       expect(readdirSync(directory)).not.toContain('fused.json');
+      expect((await summarize(directory)).fused).toBeNull();
     });
   });
 });
