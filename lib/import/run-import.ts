@@ -5,7 +5,7 @@ import { GyrfalconError } from '../errors.js';
 import { fillDirectory } from './atomic-directory.js';
 import { MANIFEST_FILE, writeBundle } from './bundle-writer.js';
 import type { TableCodec } from './codec.js';
-import { lowerDense, WRITE_FUSED } from './lower/index.js';
+import { lowerDense } from './lower/index.js';
 import type { AnalyzeOptions, LoweredModel } from './lowered.js';
 import type { Manifest, ReportEntry, StorageName } from './manifest.js';
 import { FileSource } from './onnx/byte-source.js';
@@ -31,7 +31,7 @@ export interface ImportOptions extends AnalyzeOptions {
   tolerance?: number | undefined;
   /** Replace a bundle that is at the destination. */
   overwrite?: boolean | undefined;
-  /** Write the dense network for the fused engine too, where that covers it. @internal */
+  /** Write the dense network for the fused engine too, where that covers it; the default. */
   fused?: boolean | undefined;
   /** ONNX Runtime's shared library, for verification. */
   onnxruntime?: string | undefined;
@@ -127,7 +127,7 @@ export async function runImport(
       );
       // Exporters call every graph the same; people know the model by its file.
       lowered.name = basename(path).replace(/\.onnx$/, '');
-      const fused = (options.fused ?? WRITE_FUSED) ? lowerDense(lowered) : undefined;
+      const fused = (options.fused ?? true) ? lowerDense(lowered) : undefined;
       const manifest = await writeBundle(lowered, directory, {
         storage,
         fused,

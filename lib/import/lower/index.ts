@@ -37,9 +37,6 @@ import { graphText } from './write.js';
 export type { Emitted, Weight } from './emit.js';
 export type { FusedGraph, FusedNode } from './format.js';
 
-/** Whether imports write the fused graph into bundles. */
-export const WRITE_FUSED: boolean = false;
-
 const RULES: readonly Rewrite[] = [
   gates,
   softplus,
