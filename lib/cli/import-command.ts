@@ -12,6 +12,7 @@ export interface ImportFlags {
   verify?: number;
   tolerance?: number;
   overwrite?: boolean;
+  fused?: boolean;
   onnxruntime?: string;
   json?: boolean;
 }
@@ -27,6 +28,7 @@ export async function importCommand(model: string, flags: ImportFlags, io: Io): 
       verify: flags.verify,
       tolerance: flags.tolerance,
       overwrite: flags.overwrite,
+      fused: flags.fused,
       onnxruntime: flags.onnxruntime,
       signal: io.signal,
       onProgress: ({ stage, done, total }) => progress.show(stage, done, total),

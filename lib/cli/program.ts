@@ -90,6 +90,7 @@ function buildProgram(io: Io, print: (text: string) => void): Command {
       .option('--verify <n>', 'compare bundle and model on n random rows', wholeNumber(0))
       .option('--tolerance <error>', 'error that --verify accepts', tolerance)
       .option('--overwrite', 'replace a bundle that is there')
+      .option('--no-fused', 'leave the dense network to ONNX Runtime alone')
       .addOption(library()),
   ).action((model, flags) => importCommand(model, flags, io));
 

@@ -75,7 +75,7 @@ describe('standard output and standard error', () => {
         ['inspect', films],
         [
           ...['name', 'producer', 'source', 'batch', 'symbols', 'inputs', 'tables', 'tableBytes'],
-          ...['bags', 'slots', 'dense', 'outputs', 'report'],
+          ...['bags', 'slots', 'dense', 'fused', 'outputs', 'report'],
         ],
       ],
       [

@@ -133,17 +133,19 @@ test('options that cannot be met', async () => {
 
 test.each([
   ['BUNDLE_NOT_FOUND', (at: string) => rmSync(join(at, 'model.json'))],
-  ['BUNDLE_INVALID', (at: string) => rmSync(join(at, 'dense.onnx'))],
+  ['BUNDLE_INVALID', (at: string) => rmSync(join(at, 'dense.onnx')), 'onnxruntime'],
+  ['BUNDLE_INVALID', (at: string) => rmSync(join(at, 'fused.json')), 'auto'],
   ['BUNDLE_INVALID', (at: string) => truncateSync(join(at, 'tables/00001.safetensors'), 1000)],
   ['CHECKSUM_MISMATCH', (at: string) => flip(join(at, 'tables/00001.safetensors'))],
-  ['CHECKSUM_MISMATCH', (at: string) => flip(join(at, 'dense.onnx'))],
+  ['CHECKSUM_MISMATCH', (at: string) => flip(join(at, 'dense.onnx')), 'onnxruntime'],
+  ['CHECKSUM_MISMATCH', (at: string) => flip(join(at, 'fused.safetensors')), 'auto'],
   ['BUNDLE_VERSION', (at: string) => edit(at, (manifest) => ({ ...manifest, version: 2 }))],
   ['BUNDLE_INVALID', (at: string) => edit(at, (manifest) => ({ ...manifest, more: 1 }))],
-])('a damaged bundle is %s', async (expected, damage) => {
+] as const)('a damaged bundle is %s', async (expected, damage, engine = 'auto') => {
   const copy = mkdtempSync(join(directory, 'damaged-'));
   cpSync(bundle, copy, { recursive: true });
   damage(copy);
-  await expect(loadExample(copy)).rejects.toEqual(code(expected));
+  await expect(loadExample(copy, { engine })).rejects.toEqual(code(expected));
 });
 
 function flip(path: string): void {

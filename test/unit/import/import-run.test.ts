@@ -56,7 +56,13 @@ describe('runImport', () => {
       const result = await run();
       expect(result.bundle).toBe(out);
       expect(readdirSync(root).sort()).toEqual(['bundle', 'm.onnx']);
-      expect(readdirSync(out).sort()).toEqual(['dense.onnx', 'model.json', 'tables']);
+      expect(readdirSync(out).sort()).toEqual([
+        'dense.onnx',
+        'fused.json',
+        'fused.safetensors',
+        'model.json',
+        'tables',
+      ]);
       const manifest = manifestOf(out);
       expect(manifest).toEqual(result.manifest);
       expect(manifest.format).toBe('gyrfalcon-bundle');
