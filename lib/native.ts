@@ -82,6 +82,8 @@ export interface NativeModelInfo {
   readonly outputs: readonly NativeExtentInfo[];
   readonly engine: string;
   readonly engineVersion: string;
+  /** Of the dense network's weights. */
+  readonly precision: 'f32' | 'bf16' | 'int8';
   readonly isa: string;
 }
 

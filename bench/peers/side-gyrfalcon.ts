@@ -21,11 +21,11 @@ async function loadBundle(command: LoadCommand): Promise<SideModel> {
     ...(precision === undefined ? {} : { precision }),
   };
   const model = await loadModel<Inputs, Outputs>(command.bundle ?? '', chosen as LoadOptions);
-  const info = model.info as typeof model.info & { precision?: string };
+  const { info } = model;
   // A build that does not know the option would be measured in f32 under another name.
   if (precision !== undefined && precision !== 'f32' && info.precision !== precision) {
     throw new Error(
-      `expected a model in precision ${precision} but this build gave ${info.precision ?? 'f32'}`,
+      `expected a model in precision ${precision} but this build gave ${info.precision}`,
     );
   }
   const { tableBytes, hugePageBytes } = model.stats();
@@ -37,7 +37,7 @@ async function loadBundle(command: LoadCommand): Promise<SideModel> {
       version: capabilities().version,
       engine: info.engine,
       engineVersion: info.engineVersion,
-      precision: info.precision ?? 'f32',
+      precision: info.precision,
       isa: info.isa,
       threads,
       tableBytes,

@@ -56,8 +56,9 @@ class EngineContext {
 class Engine {
  public:
   virtual ~Engine() = default;
-  virtual std::string_view name() const = 0;     // "onnxruntime", "fused", ...
-  virtual std::string_view version() const = 0;  // of the library behind it
+  virtual std::string_view name() const = 0;                    // "onnxruntime", "fused", ...
+  virtual std::string_view version() const = 0;                 // of the library behind it
+  virtual std::string_view precision() const { return "f32"; }  // of the weights: f32, bf16, int8
   virtual const std::vector<EngineTensorSpec>& inputs() const = 0;
   virtual const std::vector<EngineTensorSpec>& outputs() const = 0;
 

@@ -158,6 +158,7 @@ Napi::Object Describe(Napi::Env env, const Model& model) {
   info.Set("outputs", outputs);
   info.Set("engine", std::string(model.engine().name()));
   info.Set("engineVersion", std::string(model.engine().version()));
+  info.Set("precision", std::string(model.engine().precision()));
   info.Set("isa", std::string(model.backend().name));
   return info;
 }

@@ -100,10 +100,12 @@ test('without ONNX Runtime a lowered bundle loads and scores; others say what is
 test('reduced precisions stay close, and are refused for ONNX Runtime', async () => {
   const bundle = join(directory, 'dcn-v1.dynamo.onnx');
   const exact = await loadModel(bundle);
+  expect(exact.info.precision).toBe('f32');
   const rows = exact.info.batch ?? 40;
   const expected = fill(exact, rows, rows);
   for (const precision of ['bf16', 'int8'] as const) {
     const model = await loadModel(bundle, { precision });
+    expect(model.info.precision).toBe(precision);
     const received = fill(model, rows, rows);
     for (const [name, values] of Object.entries(expected)) {
       values.forEach((value, i) => {

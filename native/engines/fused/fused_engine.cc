@@ -49,6 +49,17 @@ class FusedEngine final : public Engine {
 
   std::string_view name() const override { return "fused"; }
   std::string_view version() const override { return GYRFALCON_VERSION; }
+  std::string_view precision() const override {
+    switch (model_->precision) {
+      case Precision::kBf16:
+        return "bf16";
+      case Precision::kInt8:
+        return "int8";
+      case Precision::kF32:
+        break;
+    }
+    return "f32";
+  }
   const std::vector<EngineTensorSpec>& inputs() const override { return inputs_; }
   const std::vector<EngineTensorSpec>& outputs() const override { return outputs_; }
 
@@ -211,6 +222,7 @@ Result<std::shared_ptr<Engine>> Create(LoadedGraph loaded, const FusedOptions& o
   model->graph = std::move(loaded.graph);
   model->symbols = std::move(loaded.symbols);
   model->ops = ops;
+  model->precision = options.precision;
   model->threads = std::min(options.threads, kMaxHelpers + 1);
   GYR_RETURN_IF_ERROR(Pack(*gemm, options.precision, model.get()));
   if (model->threads > 1) StartHelpers(model->threads - 1);

@@ -31,6 +31,7 @@ struct FusedModel {
   std::vector<PackedWeights> weights;  // by constant; k == 0: not packed
   TableMemory memory;                  // of constants and packed weights
   const OpKernels* ops = nullptr;
+  Precision precision = Precision::kF32;
   int threads = 1;
 };
 
