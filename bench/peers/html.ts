@@ -1,8 +1,9 @@
 /** A run as one HTML file that needs nothing else: goals first, then pictures, then every number. */
+
+import { COLORS, escapeText, lineChart, ratioBar, type Series } from '#lib/cli/bench-svg.js';
 import { judge } from './goals.js';
 import type { Cell, Result } from './result.js';
 import { SHARES } from './stats.js';
-import { COLORS, escapeText, lineChart, ratioBar, type Series } from './svg.js';
 import { renderEnvironment, showSpread, where } from './text.js';
 
 const STYLE = `

@@ -1,4 +1,4 @@
-/** Requests and statistics of `gyrfalcon bench`. */
+/** Random ids of `gyrfalcon bench`. */
 import { Random } from '../import/verify-sample.js';
 import type { Skew } from './arguments.js';
 
@@ -34,46 +34,4 @@ const SPREAD = 7919;
 
 export function randomFor(skew: Skew, seed: number): Random {
   return skew.kind === 'zipf' ? new ZipfRandom(seed, skew.exponent) : new Random(seed);
-}
-
-/** The value that the share `p` of the samples does not exceed; nearest rank. */
-export function percentile(sorted: ArrayLike<number>, p: number): number {
-  const rank = Math.max(1, Math.ceil(p * sorted.length));
-  return sorted[rank - 1] ?? Number.NaN;
-}
-
-export interface Timings {
-  calls: number;
-  rowsPerSecond: number;
-  /** Microseconds of one call. */
-  latency: { p50: number; p90: number; p99: number; p999: number };
-  /** Median microseconds of one call's stages. */
-  stages: { lookup: number; engine: number };
-}
-
-/** Samples are nanoseconds of calls of `rows` rows. */
-export function summarizeTimes(
-  rows: number,
-  total: readonly number[],
-  lookup: readonly number[],
-  engine: readonly number[],
-): Timings {
-  const sorted = Float64Array.from(total).sort();
-  const micro = (values: ArrayLike<number>, p: number) =>
-    Math.round(percentile(values, p) / 10) / 100;
-  const sum = total.reduce((a, b) => a + b, 0);
-  return {
-    calls: total.length,
-    rowsPerSecond: Math.round((rows * total.length * 1e9) / sum),
-    latency: {
-      p50: micro(sorted, 0.5),
-      p90: micro(sorted, 0.9),
-      p99: micro(sorted, 0.99),
-      p999: micro(sorted, 0.999),
-    },
-    stages: {
-      lookup: micro(Float64Array.from(lookup).sort(), 0.5),
-      engine: micro(Float64Array.from(engine).sort(), 0.5),
-    },
-  };
 }

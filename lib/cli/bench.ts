@@ -1,82 +1,135 @@
 /** `gyrfalcon bench` */
-import type { Batch } from '../batch.js';
-import { GyrfalconError } from '../errors.js';
-import type { Manifest } from '../import/manifest.js';
-import { type TensorData, toTensorData } from '../import/tensor-values.js';
-import { makeSample, type Sample, sizeOf } from '../import/verify-sample.js';
 import type { Model } from '../model.js';
+import type { LoadOptions } from '../options.js';
 import type { Skew } from './arguments.js';
-import { randomFor, summarizeTimes, type Timings } from './bench-random.js';
+import { type LatencyHistogram, toHgrm } from './bench-histogram.js';
+import { measure } from './bench-measure.js';
+import { renderChanges, renderCsv, renderPage, renderText } from './bench-output.js';
+import { randomFor } from './bench-random.js';
+import { makePool } from './bench-requests.js';
+import {
+  BENCH_FORMAT,
+  type BenchResult,
+  type BenchRun,
+  type Change,
+  compareResults,
+  type Mode,
+  readBenchResult,
+} from './bench-result.js';
+import type { Objective } from './bench-slo.js';
 import { readManifest } from './bundle.js';
-import { type Io, Progress, write } from './io.js';
-import { formatTable, printable } from './text.js';
+import { AssertionFailure, type Io, Progress, write } from './io.js';
+import { openOutput } from './output-file.js';
+import { printable } from './text.js';
 
 export interface BenchFlags {
   batch: number[];
   threads: number[];
   skew: Skew;
-  seconds: number;
+  duration: number;
+  warmUp?: number;
+  window?: number;
+  full?: boolean;
+  concurrency?: number;
+  rate?: number;
   seed: number;
+  slo?: Objective[];
+  assert?: boolean;
+  compare?: string;
+  /** Percent. */
+  allow: number;
+  csv?: string;
+  html?: string;
+  hgrm?: string;
   dim?: Record<string, number>;
+  engine?: string;
+  precision?: string;
   onnxruntime?: string;
   json?: boolean;
 }
 
-interface BenchRun extends Timings {
-  batch: number;
-  threads: number;
-}
-
-interface BenchResult {
-  environment: {
-    node: string;
-    cpu: string;
-    cores: number;
-    isa: string;
-    engine: string;
-    engineVersion: string;
-  };
-  model: string;
-  skew: Skew;
-  seed: number;
-  seconds: number;
-  runs: BenchRun[];
-}
-
-/** Requests made beforehand; calls take them in turn. */
-const POOL = 64;
-/** Pools stay under this many rows in all. */
-const POOL_ROWS = 65_536;
-/** The values of all requests of a pool, and of one. */
-const POOL_VALUES = 2 ** 26;
-const MOST_VALUES = 2 ** 28;
-const WARM_UP_CALLS = 10;
-/** Their times are kept, so a long measurement ends here. */
-const MOST_CALLS = 2 ** 22;
-const PAUSE_MS = 20;
-/** For free sizes without a default. */
-const DEFAULT_SIZE = 16;
+/** Batches in flight of an open loop, unless --concurrency says otherwise. */
+const OPEN_CONCURRENCY = 64;
+const NANOSECONDS = 1e9;
 
 export async function bench(bundle: string, flags: BenchFlags, io: Io): Promise<void> {
-  const { capabilities, loadModel } = await import('../index.js');
+  const earlier = flags.compare === undefined ? undefined : await readBenchResult(flags.compare);
+  const { result, histograms } = await runAll(bundle, flags, io);
+  const changes = earlier === undefined ? [] : compareResults(earlier, result);
+  if (flags.csv !== undefined) await save(flags.csv, renderCsv(result));
+  if (flags.html !== undefined) {
+    await save(flags.html, renderPage(result, histograms, changes));
+  }
+  if (flags.hgrm !== undefined) await writeHgrm(flags.hgrm, result.runs, histograms);
+  await write(
+    io.stdout,
+    flags.json === true
+      ? `${JSON.stringify(earlier === undefined ? result : { ...result, changes })}\n`
+      : printable(`${renderText(result)}${changes.length === 0 ? '' : renderChanges(changes)}`),
+  );
+  if (flags.assert === true) assertAll(result, changes, flags.allow);
+}
+
+function assertAll(result: BenchResult, changes: readonly Change[], percent: number): void {
+  const missed = [
+    ...result.runs.flatMap(({ batch, threads, slo }) =>
+      slo
+        .filter(({ met }) => !met)
+        .map(({ objective }) => `${objective} (batch ${batch}, threads ${threads})`),
+    ),
+    ...changes
+      .filter(({ worse }) => !(worse <= percent / 100))
+      .map(
+        ({ metric, batch, threads, before, after }) =>
+          `${metric} of ${before}, now ${after} (batch ${batch}, threads ${threads})`,
+      ),
+  ];
+  if (missed.length > 0) throw new AssertionFailure(`not met: ${missed.join('; ')}`);
+}
+
+async function runAll(
+  bundle: string,
+  flags: BenchFlags,
+  io: Io,
+): Promise<{ result: BenchResult; histograms: LatencyHistogram[] }> {
+  const { capabilities } = await import('../index.js');
   const manifest = await readManifest(bundle);
   const progress = new Progress(io.stderr);
+  const mode: Mode =
+    flags.rate !== undefined ? 'open' : flags.concurrency !== undefined ? 'closed' : 'sync';
+  const concurrency = flags.concurrency ?? (mode === 'open' ? OPEN_CONCURRENCY : 1);
   const runs: BenchRun[] = [];
+  const histograms: LatencyHistogram[] = [];
   let engine = { isa: '', engine: '', engineVersion: '' };
   try {
     for (const threads of flags.threads) {
-      const model = await loadModel(bundle, {
-        threads,
-        ...(flags.onnxruntime === undefined ? {} : { onnxruntime: flags.onnxruntime }),
-      });
+      const model = await open(bundle, threads, flags);
       try {
         const { isa, engine: name, engineVersion } = model.info;
         engine = { isa, engine: name, engineVersion };
         for (const rows of flags.batch) {
           const all = flags.threads.length * flags.batch.length;
           progress.show(`batch ${rows}, threads ${threads}`, runs.length, all);
-          const timings = await measure(model, manifest, rows, flags, io.signal);
-          runs.push({ batch: rows, threads, ...timings });
+          const random = randomFor(flags.skew, flags.seed);
+          const pool = makePool(manifest, rows, flags.dim ?? {}, random);
+          const { run, histogram } = await measure(model, pool, {
+            mode,
+            rows,
+            threads,
+            concurrency,
+            rate: flags.rate ?? 0,
+            seed: flags.seed,
+            limits: {
+              window: (flags.window ?? Math.min(0.5, flags.duration / 6)) * NANOSECONDS,
+              warmUp: (flags.warmUp ?? Math.min(0.5, flags.duration / 5)) * NANOSECONDS,
+              duration: flags.duration * NANOSECONDS,
+              untilStable: flags.full !== true,
+            },
+            slo: flags.slo ?? [],
+            signal: io.signal,
+          });
+          runs.push(run);
+          histograms.push(histogram);
         }
       } finally {
         await model.close();
@@ -87,138 +140,62 @@ export async function bench(bundle: string, flags: BenchFlags, io: Io): Promise<
   }
   const { node, cpu } = capabilities();
   const result: BenchResult = {
+    format: BENCH_FORMAT,
     environment: { node, cpu: cpu.model, cores: cpu.cores, ...engine },
     model: manifest.name,
+    mode,
+    concurrency,
+    rate: flags.rate ?? null,
     skew: flags.skew,
     seed: flags.seed,
-    seconds: flags.seconds,
     runs,
   };
-  await write(
-    io.stdout,
-    flags.json === true ? `${JSON.stringify(result)}\n` : printable(renderBench(result)),
-  );
+  return { result, histograms };
 }
 
-async function measure(
-  model: Model,
-  manifest: Manifest,
-  rows: number,
-  flags: BenchFlags,
-  signal: AbortSignal,
-): Promise<Timings> {
-  const symbols: Record<string, number> = {};
-  for (const [name, size] of Object.entries(manifest.symbols)) {
-    symbols[name] = flags.dim?.[name] ?? size ?? DEFAULT_SIZE;
+/** @throws AssertionFailure when the build does not know the precision: it would measure another */
+async function open(bundle: string, threads: number, flags: BenchFlags): Promise<Model> {
+  const { loadModel } = await import('../index.js');
+  const { engine, precision, onnxruntime } = flags;
+  const options = {
+    threads,
+    ...(engine === undefined ? {} : { engine }),
+    ...(precision === undefined ? {} : { precision }),
+    ...(onnxruntime === undefined ? {} : { onnxruntime }),
+  };
+  const model = await loadModel(bundle, options as LoadOptions);
+  const { precision: given = 'f32' } = model.info as { precision?: string };
+  if (precision !== undefined && given !== precision) {
+    await model.close();
+    throw new AssertionFailure(`expected precision ${precision} but this build gave ${given}`);
   }
-  const random = randomFor(flags.skew, flags.seed);
-  const pool = Array.from({ length: poolSize(manifest, rows, symbols) }, () =>
-    prepare(manifest, makeSample(manifest, rows, symbols, 'inside', random)),
-  );
-  const indices: Record<string, number> = {};
-  for (const request of pool) {
-    for (const { name, data, offsets } of request) {
-      if (offsets !== undefined) indices[name] = Math.max(indices[name] ?? 1, data.length);
-    }
-  }
-  const batch = model.createBatch(rows, { symbols, indices });
-  const total: number[] = [];
-  const lookup: number[] = [];
-  const engine: number[] = [];
-  const end = performance.now() + flags.seconds * 1000;
-  let pause = 0;
-  for (let call = 0; total.length === 0 || performance.now() < end; call++) {
-    if (total.length === MOST_CALLS) break;
-    put(batch, pool[call % pool.length] ?? []);
-    const start = process.hrtime.bigint();
-    model.scoreSync(batch);
-    const time = Number(process.hrtime.bigint() - start);
-    if (call >= WARM_UP_CALLS) {
-      const { times } = batch;
-      total.push(time);
-      lookup.push(times.lookup);
-      engine.push(times.engine);
-    }
-    if (performance.now() >= pause) {
-      pause = performance.now() + PAUSE_MS;
-      // Lets an interrupt be heard.
-      await new Promise((resolve) => setImmediate(resolve));
-      signal.throwIfAborted();
-    }
-  }
-  return summarizeTimes(rows, total, lookup, engine);
+  return model;
 }
 
-/** Requests to make. @throws LIMIT_EXCEEDED when the values of one are too many */
-function poolSize(manifest: Manifest, rows: number, symbols: Record<string, number>): number {
-  let values = rows;
-  for (const input of manifest.inputs) {
-    if (input.kind !== 'tensor') continue;
-    values += input.shape.reduce<number>((n, extent) => n * sizeOf(extent, rows, symbols), 1);
+/** Complete or not at all. */
+async function save(path: string, text: string): Promise<void> {
+  const file = await openOutput(path);
+  try {
+    await write(file.stream, text);
+    await file.commit();
+  } finally {
+    await file.discard();
   }
-  if (values > MOST_VALUES) {
-    throw new GyrfalconError(
-      'LIMIT_EXCEEDED',
-      `expected at most ${MOST_VALUES} input values in a request but received ${values}`,
+}
+
+/** One file a run: `latency.hgrm` becomes `latency-b16-t1.hgrm` where there are several. */
+async function writeHgrm(
+  path: string,
+  runs: readonly BenchRun[],
+  histograms: readonly LatencyHistogram[],
+): Promise<void> {
+  for (const [i, { batch, threads }] of runs.entries()) {
+    const histogram = histograms[i];
+    if (histogram === undefined) continue;
+    const mark = runs.length === 1 ? '' : `-b${batch}-t${threads}`;
+    await save(
+      path.replace(/(\.[^./]*)?$/, (end) => `${mark}${end}`),
+      toHgrm(histogram),
     );
   }
-  const wanted = Math.max(4, Math.min(POOL, Math.floor(POOL_ROWS / rows)));
-  return Math.max(1, Math.min(wanted, Math.floor(POOL_VALUES / values)));
-}
-
-interface PreparedInput {
-  name: string;
-  data: TensorData;
-  offsets?: Int32Array;
-  weights?: Float32Array | undefined;
-}
-
-function prepare(manifest: Manifest, sample: Sample): PreparedInput[] {
-  return manifest.inputs.map(({ name, dtype }) => {
-    const value = sample.inputs.get(name);
-    if (value?.kind === 'ragged') {
-      const { indices, offsets, weights } = value;
-      return { name, data: toTensorData(dtype, indices), offsets, weights };
-    }
-    return { name, data: toTensorData(dtype, value?.values ?? []) };
-  });
-}
-
-function put(batch: Batch, request: readonly PreparedInput[]): void {
-  for (const { name, data, offsets, weights } of request) {
-    const target = batch.inputs[name];
-    if (target === undefined) continue;
-    if (offsets === undefined) {
-      target.set(data);
-      continue;
-    }
-    target.indices.set(data);
-    target.offsets.set(offsets);
-    if (weights !== undefined) target.weights.set(weights);
-  }
-}
-
-function renderBench({ environment: env, model, skew, seed, runs }: BenchResult): string {
-  const law = skew.kind === 'zipf' ? `zipf:${skew.exponent}` : skew.kind;
-  return [
-    `${model}: ids ${law}, seed ${seed}\n`,
-    `Node ${env.node}; ${env.cpu}, ${env.cores} cores; kernels ${env.isa}; `,
-    `${env.engine} ${env.engineVersion}\n`,
-    'times in microseconds; lookup and engine are medians\n',
-    formatTable(
-      ['batch', 'threads', 'p50', 'p90', 'p99', 'p99.9', 'lookup', 'engine', 'rows/s', 'calls'],
-      runs.map(({ batch, threads, latency, stages, rowsPerSecond, calls }) => [
-        batch,
-        threads,
-        latency.p50,
-        latency.p90,
-        latency.p99,
-        latency.p999,
-        stages.lookup,
-        stages.engine,
-        rowsPerSecond,
-        calls,
-      ]),
-    ),
-  ].join('');
 }

@@ -36,6 +36,9 @@ export function isBrokenPipe(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'EPIPE';
 }
 
+/** What --assert asked for does not hold. */
+export class AssertionFailure extends Error {}
+
 /** An error as `CODE: message`; what the system reports is IO_ERROR. */
 export function describeError(error: unknown): { code: string; message: string } {
   if (error instanceof GyrfalconError) return { code: error.code, message: error.message };
@@ -43,6 +46,7 @@ export function describeError(error: unknown): { code: string; message: string }
   if (error instanceof Error && error.name === 'AbortError') {
     return { code: 'ABORTED', message: 'interrupted' };
   }
+  if (error instanceof AssertionFailure) return { code: 'ASSERTION_FAILED', message };
   const system = error instanceof Error && 'syscall' in error;
   return { code: system ? 'IO_ERROR' : 'INTERNAL', message };
 }

@@ -5,6 +5,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 
 import { dims, numberList, seconds, skew, tableDtypes, wholeNumber } from './arguments.js';
 import { bench } from './bench.js';
+import { objectives } from './bench-slo.js';
 import { importCommand } from './import-command.js';
 import { info } from './info.js';
 import { inspect } from './inspect.js';
@@ -141,7 +142,21 @@ Inputs with several elements are arrays, nested or flat; ragged inputs are array
       .option('--skew <law>', 'of ids: uniform or zipf:EXPONENT', skew, {
         kind: 'uniform' as const,
       })
-      .option('--seconds <s>', 'for each batch and threads; at most 4 million calls', seconds, 2)
+      .option('--concurrency <n>', 'closed loop: so many in flight', wholeNumber(1, 4096))
+      .option('--rate <n>', 'open loop: requests a second, Poisson', wholeNumber(1))
+      .option('--seconds, --duration <s>', 'of each batch and threads, at most', seconds, 10)
+      .option('--warm-up <s>', 'before anything counts; 0.5 or less', seconds)
+      .option('--window <s>', 'done when three in a row agree in p50 and p99; 0.5 or less', seconds)
+      .option('--full', 'take the whole duration, however stable')
+      .option('--slo <list>', 'p99=5ms, mean, max, rps=N (repeat, or divide by commas)', objectives)
+      .option('--compare <file>', 'JSON of an earlier run to compare with')
+      .option('--allow <percent>', 'how much worse than it --assert accepts', wholeNumber(0), 10)
+      .option('--assert', 'fail when an objective or the comparison is not met')
+      .option('--csv <file>', 'write the figures there')
+      .option('--html <file>', 'write a page there')
+      .option('--hgrm <file>', 'write the distribution there, as HdrHistogram does')
+      .option('--engine <name>', 'that runs the dense network')
+      .option('--precision <name>', 'of the dense network')
       .option('--seed <n>', 'of the requests', wholeNumber(0), 1)
       .option('--dim <name=size>', 'size of a free dimension (repeat)', dims)
       .addOption(library()),

@@ -100,7 +100,17 @@ describe('the example model', () => {
   });
 
   it('is measured', async () => {
-    const flags = ['--batch', '1,8', '--seconds', '0.1', '--skew', 'zipf:1.05', '--json'];
+    const flags = [
+      '--batch',
+      '1,8',
+      '--duration',
+      '0.1',
+      '--warm-up',
+      '0.01',
+      '--skew',
+      'zipf:1.05',
+      '--json',
+    ];
     const { code, out } = await call(['bench', bundle, ...flags]);
     expect(code).toBe(0);
     const { runs, environment } = JSON.parse(out);

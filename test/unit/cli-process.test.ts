@@ -84,7 +84,10 @@ describe('standard output and standard error', () => {
       ],
       [
         ['bench', bags, '--batch=1', '--seconds=0.01'],
-        ['environment', 'model', 'skew', 'seed', 'seconds', 'runs'],
+        [
+          ...['format', 'environment', 'model', 'mode', 'concurrency', 'rate'],
+          ...['skew', 'seed', 'runs'],
+        ],
       ],
       [
         ['score', films, '--input', requests, '--ignore-extra', '--output', join(folder, 'j.csv')],

@@ -13,7 +13,7 @@ import {
   tableDtypes,
   wholeNumber,
 } from '../../lib/cli/arguments.js';
-import { percentile, summarizeTimes, ZipfRandom } from '../../lib/cli/bench-random.js';
+import { ZipfRandom } from '../../lib/cli/bench-random.js';
 import { exitCodeOf } from '../../lib/cli/io.js';
 import { run } from '../../lib/cli/program.js';
 import { GyrfalconError } from '../../lib/errors.js';
@@ -70,20 +70,6 @@ describe('option values', () => {
 });
 
 describe('statistics', () => {
-  it('takes the nearest rank', () => {
-    const samples = Array.from({ length: 100 }, (_, i) => i + 1);
-    expect([0, 0.5, 0.99, 0.999, 1].map((p) => percentile(samples, p))).toEqual([
-      1, 50, 99, 100, 100,
-    ]);
-  });
-
-  it('reports microseconds and rows per second', () => {
-    const times = summarizeTimes(10, [3000, 1000, 2000], [100, 300, 200], [500, 700, 600]);
-    expect(times.latency).toEqual({ p50: 2, p90: 3, p99: 3, p999: 3 });
-    expect(times.stages).toEqual({ lookup: 0.2, engine: 0.6 });
-    expect(times.rowsPerSecond).toBe(5_000_000);
-  });
-
   it('draws ids inside their range, the frequent ones as often as the law says', () => {
     const random = new ZipfRandom(7, 1.05);
     const counts = new Map<number, number>();
