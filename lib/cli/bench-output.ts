@@ -19,7 +19,7 @@ export function renderText(result: BenchResult): string {
   return [
     `${model}: ids ${lawOf(result)}, seed ${seed}; ${loadOf(result)}\n`,
     `Node ${env.node}; ${env.cpu}, ${env.cores} cores; kernels ${env.isa}; `,
-    `${env.engine} ${env.engineVersion}\n`,
+    `${env.engine} ${env.engineVersion}, ${env.precision}\n`,
     'times in microseconds; queue, lookup and engine are medians\n',
     formatTable(
       [...HEADER.slice(0, 2), 'p50', 'p90', 'p99', 'p99.9', 'max', ...HEADER.slice(8), 'stable'],

@@ -44,6 +44,7 @@ export interface BenchResult {
     isa: string;
     engine: string;
     engineVersion: string;
+    precision: string;
   };
   model: string;
   mode: Mode;

@@ -155,8 +155,16 @@ Inputs with several elements are arrays, nested or flat; ragged inputs are array
       .option('--csv <file>', 'write the figures there')
       .option('--html <file>', 'write a page there')
       .option('--hgrm <file>', 'write the distribution there, as HdrHistogram does')
-      .option('--engine <name>', 'that runs the dense network')
-      .option('--precision <name>', 'of the dense network')
+      .addOption(
+        new Option('--engine <name>', 'that runs the dense network').choices([
+          'auto',
+          'fused',
+          'onnxruntime',
+        ]),
+      )
+      .addOption(
+        new Option('--precision <name>', 'of the dense network').choices(['f32', 'bf16', 'int8']),
+      )
       .option('--seed <n>', 'of the requests', wholeNumber(0), 1)
       .option('--dim <name=size>', 'size of a free dimension (repeat)', dims)
       .addOption(library()),

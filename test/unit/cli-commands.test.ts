@@ -120,6 +120,52 @@ describe('the example model', () => {
       expect(stages.lookup + stages.engine).toBeGreaterThan(0);
     }
     expect(environment.engineVersion).toMatch(/^\d/);
+    expect(environment.precision).toBe('f32');
+  });
+
+  it('holds measurements against objectives and earlier ones, and writes files', async () => {
+    const short = ['bench', bundle, '--duration', '0.05', '--warm-up', '0.01', '--full'];
+    const file = (name: string): string => join(folder, name);
+    const text = (name: string): string => readFileSync(file(name), 'utf8');
+    const [csv, html, hgrm] = ['b.csv', 'b.html', 'b.hgrm'].map(file) as [string, string, string];
+    const written = ['--csv', csv, '--html', html, '--hgrm', hgrm];
+    const closed = [...short, '--batch', '8', '--concurrency', '2'];
+    const both = [...closed, '--batch', '1,8'];
+    const first = await call([...both, ...written, '--slo', 'p50=9s', '--assert', '--json']);
+    expect(first.code).toBe(0);
+    expect(JSON.parse(first.out).mode).toBe('closed');
+    expect(text('b.csv').trim().split('\n')).toHaveLength(3);
+    expect(text('b.html')).not.toMatch(/(src|href)=|https?:/);
+    expect(text('b-b8-t1.hgrm')).toMatch(/#\[Total count +=/);
+
+    const missed = await call([...closed, '--slo', 'p50=1ns', '--assert', '--json']);
+    expect(missed.code).toBe(1);
+    expect(JSON.parse(missed.err).error.code).toBe('ASSERTION_FAILED');
+    expect(JSON.parse(missed.out).runs[0].slo[0].met).toBe(false);
+
+    // A past that was a million times as fast is not reached, one that was as slow is.
+    const [fast, slow] = [1e-6, 1e6].map((factor) => {
+      const earlier = JSON.parse(first.out);
+      for (const { latency } of earlier.runs)
+        for (const key of ['p50', 'p99']) latency[key] *= factor;
+      for (const run of earlier.runs) run.rowsPerSecond /= factor;
+      writeFileSync(file(`${factor}.json`), JSON.stringify(earlier));
+      return file(`${factor}.json`);
+    }) as [string, string];
+    expect((await call([...closed, '--compare', fast, '--assert'])).code).toBe(1);
+    expect((await call([...closed, '--compare', slow, '--assert'])).code).toBe(0);
+    // Another load is not comparable.
+    const open = await call([
+      ...short,
+      '--batch',
+      '1',
+      '--rate',
+      '2000',
+      '--compare',
+      slow,
+      '--json',
+    ]);
+    expect(JSON.parse(open.err).error.code).toBe('INVALID_ARGUMENT');
   });
 
   it('has capabilities', async () => {
