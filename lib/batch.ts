@@ -73,6 +73,8 @@ export class Batch<Inputs extends object = BatchInputs> {
   readonly #fixed: boolean;
   #rows: number;
   #busy = false;
+  /** Nanoseconds of the last asynchronous score that succeeded, without waiting. */
+  #work = Number.POSITIVE_INFINITY;
   /** Output views by number of rows, made when first needed. */
   readonly #scores = new Map<number, object>();
 
@@ -155,7 +157,7 @@ export class Batch<Inputs extends object = BatchInputs> {
     batch.#busy = true;
     if (signal !== undefined) Reflect.apply(addListener, signal, ['abort', cancel, { once: true }]);
     try {
-      await done;
+      batch.#work = await done;
     } catch (error) {
       if (signal !== undefined && isAbort(error)) rejectAborted(signal);
       throw error;
@@ -166,6 +168,11 @@ export class Batch<Inputs extends object = BatchInputs> {
     batch.#attached();
     if (batch.#copies) batch.#native.copyOut(batch.#buffer, rows, rows);
     return batch.#outputs(rows);
+  }
+
+  /** @internal Nanoseconds that the last asynchronous score took; Infinity before the first. */
+  static workOf(batch: Batch<object>): number {
+    return batch.#work;
   }
 
   /** @internal Whether `value` is a Batch, whatever realm its prototype is from. */

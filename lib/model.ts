@@ -14,6 +14,7 @@ import {
   show,
 } from './options.js';
 import { findOrtLibrary } from './ort-library.js';
+import { vigil } from './vigil.js';
 
 /** What only this file has: nobody else makes models. */
 const OWN = Symbol('model');
@@ -54,7 +55,7 @@ export async function loadModel<
     ortLibrary: library.path ?? '',
     ortMissing: library.missing ?? '',
   };
-  return new Model(OWN, await native().loadModel(bundle, settings));
+  return new Model(OWN, await native().loadModel(bundle, settings), settings.threads);
 }
 
 /** @throws INVALID_ARGUMENT, or `code` for a name that this build does not have */
@@ -95,14 +96,16 @@ export class Model<Inputs extends object = BatchInputs, Outputs extends object =
   readonly info: ModelInfo;
 
   readonly #native: NativeModel;
+  readonly #threads: number;
   readonly #batches = new WeakSet<Batch<object>>();
   readonly #pending = new Set<Promise<unknown>>();
   #closing: Promise<void> | undefined;
 
   /** @internal */
-  constructor(key: typeof OWN, handle: NativeModel) {
+  constructor(key: typeof OWN, handle: NativeModel, threads: number) {
     if (key !== OWN) throw invalid('loadModel to make a model', key);
     this.#native = handle;
+    this.#threads = threads;
     this.info = handle.info;
   }
 
@@ -149,9 +152,11 @@ export class Model<Inputs extends object = BatchInputs, Outputs extends object =
     this.#owns(batch);
     const scoring = Batch.score(batch, signal);
     this.#pending.add(scoring);
+    vigil.begin(this.#threads, Batch.workOf(batch));
     try {
       return (await scoring) as Outputs;
     } finally {
+      vigil.end(this.#threads);
       this.#pending.delete(scoring);
     }
   }

@@ -41,8 +41,8 @@ export interface NativeBatch {
   readonly outputs: readonly (NativeField & { readonly name: string })[];
   /** Throws; returns nothing. The caller has checked that the batch is idle and its buffer attached. */
   scoreSync(rows: number): void;
-  /** Settles on this thread once; never rejects with anything but a GyrfalconError. */
-  score(rows: number): Promise<void>;
+  /** Settles on this thread once, with the work's nanoseconds; rejects with GyrfalconErrors only. */
+  score(rows: number): Promise<number>;
   /** A queued score ends at once, a running one soon; both with ABORTED. Nothing if idle. */
   cancel(): void;
   /** What `rows` rows read, of tensors `tensorRows`. @throws DETACHED_BUFFER, BATCH_IN_FLIGHT */

@@ -1,10 +1,18 @@
 // The threads that asynchronous scoring runs on. Bounded, started at first use, one pool a process.
+//
+// A worker that ran out of work looks for more for kSpin before it sleeps: waking a sleeping thread
+// costs more than a small score. One worker at a time does so, on another core than the one that
+// the last job came from: there it would only keep who submits from running.
 #ifndef GYRFALCON_CORE_WORKER_POOL_H_
 #define GYRFALCON_CORE_WORKER_POOL_H_
 
+#include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstddef>
+#include <cstdint>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -24,7 +32,9 @@ class Job {
 
 class WorkerPool {
  public:
-  explicit WorkerPool(size_t threads);
+  static constexpr std::chrono::microseconds kSpin{20};
+
+  explicit WorkerPool(size_t threads, std::chrono::nanoseconds spin = kSpin);
   // Runs what is queued, then joins.
   ~WorkerPool();
   WorkerPool(const WorkerPool&) = delete;
@@ -40,12 +50,19 @@ class WorkerPool {
 
  private:
   void Work();
+  bool MaySpin() const;  // mutex held
+  // Until a job was submitted or the time is over; the lock is open meanwhile.
+  void Spin(std::unique_lock<std::mutex>* lock);
 
   std::mutex mutex_;
   std::condition_variable wake_;
   Job* head_ = nullptr;
   Job* tail_ = nullptr;
   bool stopping_ = false;
+  bool spinning_ = false;               // a worker spins and was promised no job yet
+  std::optional<int> submitter_cpu_;    // of the last job
+  std::atomic<uint64_t> submitted_{0};  // written under mutex_
+  const std::chrono::nanoseconds spin_;
   std::vector<std::thread> threads_;
 };
 

@@ -1,8 +1,10 @@
 #include "napi/completions.h"
 
 #include <chrono>
+#include <limits>
 #include <utility>
 
+#include "core/current_cpu.h"
 #include "napi/errors.h"
 #include "napi/guard.h"
 
@@ -20,6 +22,7 @@ Status Aborted() { return {ErrorCode::kAborted, "the score was aborted"}; }
 }  // namespace
 
 void ScoreJob::Run() {
+  cpu_ = CurrentCpu();
   queue_ns_.store(Now() - submitted_ns_, std::memory_order_relaxed);
   try {
     status_ = cancelled_.load() ? Aborted() : batch_->Score(rows_);
@@ -58,13 +61,22 @@ void ScoreJob::Cancel() {
   }
 }
 
+// Infinite where the worker shared this thread's core: to stay awake for the next one would keep
+// the worker from running.
+double ScoreJob::Work() const {
+  if (cpu_ == CurrentCpu()) return std::numeric_limits<double>::infinity();
+  const ScoreTimes& times = batch_->times();
+  return static_cast<double>(times.lookup_ns.load(std::memory_order_relaxed) +
+                             times.engine_ns.load(std::memory_order_relaxed));
+}
+
 void ScoreJob::Settle(Napi::Env env) {
   const std::shared_ptr<ScoreJob> keep = std::move(self_);
   self_.reset();
   napi_deferred deferred = std::exchange(deferred_, nullptr);
   batch_->Release();
   if (status_.ok()) {
-    napi_resolve_deferred(env, deferred, env.Undefined());
+    napi_resolve_deferred(env, deferred, Napi::Number::New(env, Work()));
   } else {
     napi_reject_deferred(env, deferred, MakeError(env, status_));
   }

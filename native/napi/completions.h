@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 
 #include "core/batch.h"
 #include "core/status.h"
@@ -37,6 +38,7 @@ class ScoreJob final : public Job {
  private:
   friend class Completions;
   void Settle(Napi::Env env);
+  double Work() const;
 
   std::shared_ptr<Batch> batch_;
   std::shared_ptr<Completions> completions_;
@@ -46,6 +48,7 @@ class ScoreJob final : public Job {
   Status status_;
   int64_t rows_ = 0;
   int64_t submitted_ns_ = 0;
+  std::optional<int> cpu_;  // that it ran on
   std::atomic<int64_t> queue_ns_{0};
   ScoreJob* next_done_ = nullptr;
   ScoreJob* next_flying_ = nullptr;  // list of all in flight

@@ -3,9 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <future>
 #include <memory>
+#include <thread>
 #include <vector>
 
 #include "core/arena.h"
@@ -74,6 +76,39 @@ TEST(WorkerPoolTest, EveryJobRunsExactlyOnceOnManyThreads) {
     for (const auto& job : jobs) pool.Submit(job.get());
   }
   EXPECT_EQ(count.load(), 2000);
+}
+
+// Whether workers sleep, spin now and then, or nearly always: a job that nobody is told of would
+// wait for ever.
+TEST(WorkerPoolTest, NoJobIsForgottenBetweenSpinningAndSleeping) {
+  using std::chrono::microseconds;
+  using std::chrono::steady_clock;
+  const auto submit = [](WorkerPool* pool, bool* forgotten) {
+    std::atomic<int> count{0};
+    Count job(&count);
+    Count second(&count);
+    int want = 0;
+    for (int round = 0; round < 500 && !*forgotten; ++round) {
+      pool->Submit(&job);
+      if (round % 3 == 0) pool->Submit(&second);
+      want += round % 3 == 0 ? 2 : 1;
+      const auto deadline = steady_clock::now() + std::chrono::seconds(10);
+      while (count.load() < want && steady_clock::now() < deadline) std::this_thread::yield();
+      *forgotten = count.load() < want;
+      // The next round finds workers that spin, that stop doing so, and that sleep.
+      const auto end = steady_clock::now() + microseconds(round % 40);
+      while (steady_clock::now() < end) std::this_thread::yield();
+    }
+  };
+  for (const microseconds spin : {microseconds(0), microseconds(10), microseconds(5000)}) {
+    WorkerPool pool(3, spin);
+    bool mine = false;
+    bool others = false;
+    std::thread other(submit, &pool, &others);
+    submit(&pool, &mine);
+    other.join();
+    EXPECT_FALSE(mine || others) << spin.count();
+  }
 }
 
 TEST(ArenaTest, IsZeroedAlignedAndBounded) {
