@@ -3,9 +3,9 @@ import { availableParallelism } from 'node:os';
 import { setImmediate } from 'node:timers';
 
 /** Nanoseconds. What takes longer is not noticeably faster when it is waited for awake. */
-const SHORT_WORK = 50_000;
+const SHORT_WORK = 100_000;
 /** Of the event loop, about a microsecond each when there is nothing else to do. */
-const MOST_TURNS = 100;
+const MOST_TURNS = 200;
 
 /**
  * Keeps the event loop turning, instead of asleep in the kernel, for an answer that is

@@ -21,8 +21,8 @@ test('turns while a short score is in flight, and a bounded number of times', ()
   expect(turns(1000)).toBe(1);
   vigil.begin(1, 2000);
   const most = turns(10_000);
-  expect(most).toBeGreaterThan(50);
-  expect(most).toBeLessThan(200);
+  expect(most).toBeGreaterThan(100);
+  expect(most).toBeLessThan(300);
   // The next one has its own turns, though the first has not settled.
   vigil.begin(1, 2000);
   expect(turns(10_000)).toBe(most);
@@ -31,12 +31,12 @@ test('turns while a short score is in flight, and a bounded number of times', ()
 test('one chain of turns serves all that are in flight', () => {
   const { vigil, turns } = loop(8);
   for (let i = 0; i < 5; i++) vigil.begin(1, 2000);
-  expect(turns(10_000)).toBeLessThan(200);
+  expect(turns(10_000)).toBeLessThan(300);
 });
 
 test.each([
   ['of unknown length', 4, 1, Number.POSITIVE_INFINITY],
-  ['that takes long', 4, 1, 50_001],
+  ['that takes long', 4, 1, 100_001],
   ['that uses all cores', 4, 4, 2000],
   ['on a single core', 1, 1, 2000],
 ])('sleeps during a score %s', (_, cores, threads, work) => {
