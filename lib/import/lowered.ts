@@ -32,6 +32,11 @@ export interface LoweredModel {
   inputs: ManifestInput[];
   /** Where the batch is in the original's inputs that do not begin with it: input → axis. */
   batchAxes: Record<string, number>;
+  /**
+   * The original's inputs whose rows are ragged inputs, offsets or weights here, by name: those of
+   * the rows, null for one that nothing reads.
+   */
+  stacks: Readonly<Record<string, readonly (string | null)[]>>;
   tables: LoweredTable[];
   slots: ManifestSlot[];
   bags: ManifestBag[];

@@ -73,6 +73,8 @@ export interface VerifyRequest {
   manifest: Manifest;
   /** See LoweredModel. */
   batchAxes: Readonly<Record<string, number>>;
+  /** See LoweredModel. */
+  stacks: LoweredModel['stacks'];
   rows: number;
   tolerance: number | undefined;
   library: string | undefined;
@@ -150,6 +152,7 @@ export async function runImport(
         bundle: directory,
         manifest,
         batchAxes: lowered.batchAxes,
+        stacks: lowered.stacks,
         rows: verifyRows,
         tolerance: options.tolerance,
         library: options.onnxruntime,

@@ -43,6 +43,8 @@ export interface VerifyParts {
 /** Rows of the requests: one alone, a few, then more; and sizes for symbols without a default. */
 const BATCH_SIZES = [1, 7, 64];
 const SYMBOL_SIZES = [5, 3, 8];
+/** Ids of a row of a stack, for each row of the batch, at most. */
+const MAX_STACK_HOTNESS = 4;
 const SEED = 0x67797266;
 
 /** What f32 arithmetic in another order may differ by. */
@@ -89,7 +91,7 @@ export async function verifyBundle(
   try {
     const bundle = await parts.openBundle(request);
     try {
-      const caller = new OriginalCaller(manifest, original, request.batchAxes);
+      const caller = new OriginalCaller(manifest, original, request);
       const random = new Random(SEED);
       for (let request_ = 0; done < request.rows; request_++) {
         throwIfAborted(request.signal);
@@ -193,17 +195,39 @@ class OriginalCaller {
   private lastOffset: boolean | undefined;
   /** Ragged inputs that the original takes with a fixed number of ids in all. */
   private readonly raggedTotals = new Map<string, number>();
+  /** Ragged inputs that the original takes as rows of a stack with a free number of ids. */
+  private readonly stackOf = new Map<string, string>();
 
   constructor(
     private readonly manifest: Manifest,
     private readonly model: OriginalModel,
-    private readonly batchAxes: Readonly<Record<string, number>>,
+    private readonly forms: Pick<VerifyRequest, 'batchAxes' | 'stacks'>,
   ) {
+    const ragged = new Set(
+      manifest.inputs.flatMap(({ name, kind }) => (kind === 'ragged' ? [name] : [])),
+    );
     for (const { name, dims } of model.inputs) {
-      const [size] = dims;
-      const ragged = manifest.inputs.some((i) => i.name === name && i.kind === 'ragged');
-      if (ragged && typeof size === 'number' && size > 0) this.raggedTotals.set(name, size);
+      const rows = forms.stacks[name]?.filter((row) => row !== null && ragged.has(row));
+      const size = dims[rows === undefined ? 0 : 1];
+      const isFixed = typeof size === 'number' && size > 0;
+      if (ragged.has(name) && isFixed) this.raggedTotals.set(name, size);
+      for (const row of (rows ?? []) as string[]) {
+        if (isFixed) this.raggedTotals.set(row, size);
+        else this.stackOf.set(row, name);
+      }
     }
+  }
+
+  /** Totals of one sample: rows of a stack have the same number of ids. */
+  private totals(rows: number, random: Random): ReadonlyMap<string, number> {
+    const totals = new Map(this.raggedTotals);
+    const ofStack = new Map<string, number>();
+    for (const [row, stack] of this.stackOf) {
+      const total = ofStack.get(stack) ?? random.integer(1, MAX_STACK_HOTNESS * rows + 1);
+      ofStack.set(stack, total);
+      totals.set(row, total);
+    }
+    return totals;
   }
 
   /** A sample that the original accepts, and what it makes of it. */
@@ -222,7 +246,14 @@ class OriginalCaller {
       ...(Object.keys(symbols).length > 0 ? [{ mode, sizes: square }] : []),
     ]);
     for (const { mode, sizes } of attempts) {
-      const sample = makeSample(this.manifest, rows, sizes, mode, random, this.raggedTotals);
+      const sample = makeSample(
+        this.manifest,
+        rows,
+        sizes,
+        mode,
+        random,
+        this.totals(rows, random),
+      );
       for (const lastOffset of this.offsetForms()) {
         try {
           const outputs = await this.model.run(this.feeds(sample, lastOffset));
@@ -269,14 +300,16 @@ class OriginalCaller {
 
   private feeds(sample: Sample, lastOffset: boolean): Record<string, NamedTensor> {
     const feeds: Record<string, NamedTensor> = {};
+    const rows = new Map<string, ArrayLike<number>>();
     const put = (name: string, values: ArrayLike<number>, dims: number[]): void => {
+      rows.set(name, values);
       const dtype = this.model.inputs.find((input) => input.name === name)?.dtype;
       if (dtype !== undefined) feeds[name] = { data: toTensorData(dtype, values), dims };
     };
     for (const input of this.manifest.inputs) {
       const value = sample.inputs.get(input.name);
       if (value?.kind === 'tensor') {
-        const axis = this.batchAxes[input.name] ?? 0;
+        const axis = this.forms.batchAxes[input.name] ?? 0;
         const { values, dims } = moveBatch(value.values, value.dims, axis);
         put(input.name, values, dims);
       } else if (value !== undefined && input.kind === 'ragged') {
@@ -288,6 +321,13 @@ class OriginalCaller {
           put(weightsName, value.weights, [value.weights.length]);
         }
       }
+    }
+    for (const [name, names] of Object.entries(this.forms.stacks)) {
+      const parts = names.map((row) => (row === null ? undefined : rows.get(row)));
+      const width = Math.max(0, ...parts.map((part) => part?.length ?? 0));
+      const values = new Float64Array(names.length * width);
+      for (const [row, part] of parts.entries()) if (part) values.set(part, row * width);
+      put(name, values, [names.length, width]);
     }
     const missing = this.model.inputs.filter((input) => !(input.name in feeds));
     if (missing.length > 0) {

@@ -5,6 +5,7 @@
  * exporters write around it differs endlessly. The analysis therefore does not match patterns. It
  * interprets the graph once, in order, over an abstract domain, and asks at the end what is known:
  *
+ * 0. Rows of inputs that stack several tables' indices or offsets become inputs (stacks.ts).
  * 1. Local functions are inlined, an If on a constant is replaced by its branch (interpreter.ts).
  * 2. Every value gets a meaning (domain.ts). Small constants are known by value (fold.ts), integers
  *    made from shapes as polynomials of the free dimensions (shapes.ts, poly.ts). A tensor whose
@@ -29,6 +30,7 @@
  */
 import { GyrfalconError } from '../../errors.js';
 import type { AnalyzeOptions, LoweredModel, LoweredTable } from '../lowered.js';
+import type { ManifestInput } from '../manifest.js';
 import type { OnnxModel } from '../onnx/types.js';
 import {
   denseInputs,
@@ -45,7 +47,8 @@ import { bagsOf } from './cuttable.js';
 import { buildDenseGraph } from './dense-graph.js';
 import { type Dimensions, NO_HINTS, type RaggedHints, readDimensions } from './inputs.js';
 import { type Interpretation, interpret } from './interpreter.js';
-import { reportMoved, reportShared, reportTables, reportUnpooled } from './report.js';
+import { reportMoved, reportShared, reportStacks, reportTables, reportUnpooled } from './report.js';
+import { type StackRows, unstack } from './stacks.js';
 
 /** How a ragged input's offsets are given in the original model. */
 export interface RaggedSource {
@@ -75,6 +78,33 @@ export function analyze(model: OnnxModel, options: AnalyzeOptions = {}): Analyze
       );
     }
   }
+  const kept = new Set<string>();
+  for (;;) {
+    const unstacked = unstack(model, kept);
+    if (unstacked === null) return { ...settle(model, options), stacks: {} };
+    const analyzed = settle(unstacked.model, options);
+    const others = otherThanRagged(unstacked.rows, analyzed.inputs);
+    if (others.length === 0) {
+      const report = [...reportStacks(unstacked.rows), ...analyzed.report];
+      return { ...analyzed, stacks: unstacked.rows, report };
+    }
+    for (const name of others) kept.add(name);
+  }
+}
+
+/** Stacks of which a row is something else than indices, offsets or weights of ragged bags. */
+function otherThanRagged(stacks: StackRows, inputs: readonly ManifestInput[]): string[] {
+  const ragged = new Set(
+    inputs.flatMap((input) =>
+      input.kind === 'ragged' ? [input.name, input.source?.offsets, input.source?.weights] : [],
+    ),
+  );
+  return Object.keys(stacks).filter((name) =>
+    stacks[name]?.some((row) => row !== null && !ragged.has(row)),
+  );
+}
+
+function settle(model: OnnxModel, options: AnalyzeOptions): Omit<AnalyzedModel, 'stacks'> {
   const inputNames = new Set(model.graph.inputs.map((info) => info.name));
   const outputNames = model.graph.outputs.map((info) => info.name);
   const reasons = new Map<string, string>();
@@ -144,7 +174,7 @@ function assemble(
   cut: Cut,
   use: InputUse,
   reasons: ReadonlyMap<string, string>,
-): AnalyzedModel {
+): Omit<AnalyzedModel, 'stacks'> {
   const { slots, placements } = placeLookups(
     cut.lookups,
     makeSlot(interpretation.names, dimensions),

@@ -6,7 +6,18 @@ import { type Cut, type LookupValue, usedNames } from './cut.js';
 import { bagsOf, obstacle } from './cuttable.js';
 import type { Value } from './domain.js';
 import type { Interpretation } from './interpreter.js';
+import type { StackRows } from './stacks.js';
 import { initializerValue, matrixOf } from './values.js';
+
+/** Entries for inputs whose rows became inputs of their own. */
+export function reportStacks(stacks: StackRows): ReportEntry[] {
+  return Object.entries(stacks).map(([input, rows]) => ({
+    level: 'info',
+    text:
+      `each row of input '${input}' belongs to a feature of its own: ` +
+      rows.flatMap((row) => (row === null ? [] : [`'${row}'`])).join(', '),
+  }));
+}
 
 /** Entries for tables in the dense graph's lookups, in its order. */
 export function reportTables(

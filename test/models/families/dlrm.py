@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from zoo import Fixture, columns, dense, expect, ids, offsets, pool
+from zoo import Fixture, columns, dense, expect, ids, normal, offsets, pool
 
 ROWS = (40, 25, 60)
 DIM = 8
@@ -144,15 +144,38 @@ class FacebookSeparate(Base):
 class FacebookStacked(Base):
     """lS_i [T, nnz] and lS_o [T, B], as facebook's data loader stacks them."""
 
+    def __init__(self, how="index", weighted=False):
+        super().__init__(2)
+        self.how = how
+        self.weighted = weighted
+        self.emb_l = nn.ModuleList(nn.EmbeddingBag(n, DIM, mode="sum") for n in ROWS[:2])
+
+    def rows(self, stack):
+        if self.how == "unbind":
+            return stack.unbind(0)
+        if self.how == "split":
+            return [part.reshape(-1) for part in stack.split(1)]
+        if self.how == "narrow":
+            return [stack[k : k + 1].squeeze(0) for k in range(2)]
+        return [stack[-2], stack[-1]]
+
+    def forward(self, dense_x, lS_o, lS_i, lS_w=None):
+        x = self.bot(dense_x)
+        weights = self.rows(lS_w) if self.weighted else (None, None)
+        bags = zip(self.emb_l, self.rows(lS_i), self.rows(lS_o), weights)
+        return self.top(dot_interaction(x, [e(i, o, per_sample_weights=w) for e, i, o, w in bags]))
+
+
+class FacebookList(Base):
+    """lS_i as a list of tensors, of any lengths; lS_o stacked."""
+
     def __init__(self):
         super().__init__(2)
         self.emb_l = nn.ModuleList(nn.EmbeddingBag(n, DIM, mode="sum") for n in ROWS[:2])
 
-    def forward(self, dense_x, lS_o, lS_i):
+    def forward(self, dense_x, lS_o, lS_i_0, lS_i_1):
         x = self.bot(dense_x)
-        ly = []
-        for k in range(2):
-            ly.append(self.emb_l[k](lS_i[k], lS_o[k]))
+        ly = [self.emb_l[0](lS_i_0, lS_o[0]), self.emb_l[1](lS_i_1, lS_o[1])]
         return self.top(dot_interaction(x, ly))
 
 
@@ -190,12 +213,19 @@ def fixtures():
             ids("indices_1", 25, ("nnz_1",)), offsets("offsets_1", "indices_1")]
     yield Fixture("dlrm-facebook-separate", "dlrm", FacebookSeparate, bags,
                   expect(2, [pool(40, DIM), pool(25, DIM)]), symbols={"nnz_0": 11, "nnz_1": 9})
+    two = expect(2, [pool(40, DIM), pool(25, DIM)])
     stacked = [dense("dense_x"), offsets("lS_o", "lS_i"), ids("lS_i", 25, (2, "nnz"))]
     stacked[1].shape = [2, "batch"]
     yield Fixture("dlrm-facebook-stacked", "dlrm", FacebookStacked, stacked,
-                  expect(0, dense_tables=[{"rows": n, "dim": DIM, "reason": "indices and offsets of several tables in one matrix; "
-                                           "a ragged input of a bundle belongs to one feature"} for n in ROWS[:2]],
-                         note="may be taken out if the importer splits the matrices"),
-                  symbols={"nnz": 11})
+                  two, symbols={"nnz": 11})
+    for how in ("unbind", "split", "narrow"):
+        yield Fixture(f"dlrm-facebook-stacked-{how}", "dlrm", lambda how=how: FacebookStacked(how), stacked,
+                      two, symbols={"nnz": 11})
+    yield Fixture("dlrm-facebook-stacked-weights", "dlrm", lambda: FacebookStacked(weighted=True),
+                  stacked + [normal("lS_w", 2, "nnz")],
+                  expect(2, [pool(n, DIM, weighted=True) for n in ROWS[:2]]), symbols={"nnz": 11})
+    listed = [dense("dense_x"), offsets("lS_o", "lS_i_0"), ids("lS_i_0", 40, ("nnz",)), ids("lS_i_1", 25, ("nnz",))]
+    listed[1].shape = [2, "batch"]
+    yield Fixture("dlrm-facebook-list", "dlrm", FacebookList, listed, two, symbols={"nnz": 11})
     yield Fixture("dlrm-bag-columns", "dlrm", FixedBags, matrix, expect(3, [pool(n, DIM, bags=1) for n in ROWS],
                   note="bags of one id: sum of one, may also be counted as unpooled"))

@@ -145,7 +145,7 @@ export async function runLowered(
   }
 }
 
-/** The feeds with the batch in front of each, as a bundle has them. */
+/** The feeds as a bundle has them: the batch in front of each, rows of stacks by themselves. */
 function rowByRow(lowered: AnalyzedModel, feeds: Feeds): Feeds {
   const moved = Object.entries(lowered.batchAxes).map(([name, axis]): [string, Array_] => {
     const { dtype, dims, data } = feeds[name] as Array_;
@@ -158,7 +158,15 @@ function rowByRow(lowered: AnalyzedModel, feeds: Feeds): Feeds {
     }
     return [name, { dtype, dims: [rows, ...dims.filter((_, i) => i !== axis)], data: out }];
   });
-  return { ...feeds, ...Object.fromEntries(moved) };
+  const rows = Object.entries(lowered.stacks).flatMap(([stack, names]) => {
+    const { dtype, dims, data } = feeds[stack] as Array_;
+    const width = dims[1] as number;
+    return names.flatMap((name, row): [string, Array_][] => {
+      const part = data.slice(row * width, (row + 1) * width);
+      return name === null ? [] : [[name, { dtype, dims: [width], data: part }]];
+    });
+  });
+  return { ...feeds, ...Object.fromEntries([...moved, ...rows]) };
 }
 
 type Tables = ReadonlyMap<string, { dim: number; rows: number; data: number[] }>;

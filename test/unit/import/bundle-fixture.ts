@@ -32,6 +32,7 @@ export function lower(original: OnnxModel): LoweredModel {
     symbols: {},
     inputs: [{ name: 'ids', kind: 'tensor', dtype: 'i32', shape: ['batch', 2] }],
     batchAxes: {},
+    stacks: {},
     tables: [
       {
         name: 'emb',

@@ -32,6 +32,7 @@ async function loadBundle(directory: string, spoil: (values: Float32Array) => vo
     ...manifest,
     report: [],
     batchAxes: {},
+    stacks: {},
     denseInputs: manifest.dense.inputs,
     dense: await readOnnxModel(join(directory, manifest.dense.file)),
     tables: manifest.tables.map(({ name, rows, dim, file, storage, tensor }) => {

@@ -52,6 +52,7 @@ const request = (of: Manifest, rows = 100, more: Partial<VerifyRequest> = {}): V
   manifest: of,
   rows,
   batchAxes: {},
+  stacks: {},
   tolerance: undefined,
   library: undefined,
   signal: undefined,

@@ -29,8 +29,6 @@ const NOT_COVERED: Readonly<Record<string, RegExp>> = {
   'item-features.': /picks by what inputs say/,
   'hand-gather-nd.': /picks by what inputs say/,
   'pool-avg-pool.dynamo': /integers that may be above/,
-  'dlrm-facebook-stacked.dynamo': /picks by what inputs say/,
-  'dlrm-facebook-stacked.torchscript': /joined along the batch/,
   'time-buckets-as-floats.': /integers that may be above/,
   'time-buckets-signed-as-floats.': /integers that may be above/,
   'quotients-as-floats.': /picks by what inputs say/,
