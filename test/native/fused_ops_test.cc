@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "engines/fused/ops/ops.h"
-#include "engines/fused/plan.h"
+#include "engines/fused/pair_tiles.h"
 
 namespace gyrfalcon::fused {
 namespace {

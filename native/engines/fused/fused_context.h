@@ -18,11 +18,6 @@ namespace gyrfalcon::fused {
 // kInvalidArgument unless 0 <= rows <= kMaxBatchRows.
 Status CheckRowCount(int64_t rows);
 
-// The sizes of the symbols that inputs and outputs are bound with; 0 for those that none has.
-// kShapeMismatch, kDtypeMismatch, kInvalidArgument: a binding does not fit or is missing.
-Result<std::vector<int64_t>> SymbolsOf(const Graph& graph, const std::vector<EngineBinding>& inputs,
-                                       const std::vector<EngineBinding>& outputs);
-
 class FusedContext final : public EngineContext {
  public:
   static Result<std::unique_ptr<EngineContext>> Create(std::shared_ptr<const FusedModel> model,

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "bundle/allocation_guard.h"
+#include "engines/fused/bindings.h"
 #include "engines/fused/fused_context.h"
 #include "engines/fused/row_helpers.h"
 #include "engines/fused/shapes.h"

@@ -1,8 +1,10 @@
 #include "engines/fused/layout.h"
 
 #include <algorithm>
-#include <map>
 #include <utility>
+
+#include "engines/fused/ranges.h"
+#include "engines/fused/views.h"
 
 namespace gyrfalcon::fused {
 namespace {
@@ -12,51 +14,6 @@ constexpr int64_t kBlockElements = int64_t{384} * 1024 / 4;
 constexpr int64_t kLine = 16;  // floats
 
 int64_t RoundUp(int64_t n) { return (n + kLine - 1) / kLine * kLine; }
-
-// Hands out ranges and takes them back; the lowest that fits.
-class Ranges {
- public:
-  int64_t Take(int64_t size) {
-    for (auto it = free_.begin(); it != free_.end(); ++it) {
-      if (it->second < size) continue;
-      const auto [at, have] = *it;
-      free_.erase(it);
-      if (have > size) free_.emplace(at + size, have - size);
-      return at;
-    }
-    // A free range at the end grows.
-    int64_t at = end_;
-    if (!free_.empty() && free_.rbegin()->first + free_.rbegin()->second == end_) {
-      at = free_.rbegin()->first;
-      free_.erase(std::prev(free_.end()));
-    }
-    end_ = at + size;
-    return at;
-  }
-
-  void Give(int64_t at, int64_t size) {
-    const auto next = free_.lower_bound(at);
-    if (next != free_.end() && at + size == next->first) {
-      size += next->second;
-      free_.erase(next);
-    }
-    const auto after = free_.lower_bound(at);
-    if (after != free_.begin()) {
-      const auto before = std::prev(after);
-      if (before->first + before->second == at) {
-        before->second += size;
-        return;
-      }
-    }
-    free_.emplace(at, size);
-  }
-
-  int64_t end() const { return end_; }
-
- private:
-  std::map<int64_t, int64_t> free_;
-  int64_t end_ = 0;
-};
 
 std::vector<int> OperandsOf(const Node& node) {
   std::vector<int> all = node.in;
@@ -108,61 +65,11 @@ class Layouter {
   }
   int Count() const { return static_cast<int>(shapes_.size()); }
 
-  // Whether nothing but extents of 1 is in front of an axis; and how many elements one step along
-  // it is.
-  bool Leads(int value, int axis) const {
-    const std::vector<int64_t>& dims = ShapeOf(value).dims;
-    return std::all_of(dims.begin(), dims.begin() + axis, [](int64_t d) { return d == 1; });
-  }
-  int64_t StepOf(int value, int axis) const {
-    const std::vector<int64_t>& dims = ShapeOf(value).dims;
-    int64_t elements = 1;
-    for (size_t i = static_cast<size_t>(axis) + 1; i < dims.size(); ++i) elements *= dims[i];
-    return elements;
-  }
-
-  // The offset at which a node's result is found in its operand, or -1.
-  int64_t ViewOffset(int value) const {
-    const Node& node = NodeOf(value);
-    if (node.in.empty()) return -1;
-    const int x = node.in[0];
-    switch (node.op) {
-      case Op::kReshape:
-        return 0;
-      case Op::kExpand:
-        return ShapeOf(value).elements == ShapeOf(x).elements ? 0 : -1;
-      case Op::kSlice: {
-        const auto extent = ShapeOf(x).dims[static_cast<size_t>(node.axis)];
-        const int64_t size = ShapeOf(value).dims[static_cast<size_t>(node.axis)];
-        if (!Leads(x, node.axis) || (node.step != 1 && size != 1)) return -1;
-        return SliceStart(node, extent) * StepOf(x, node.axis);
-      }
-      case Op::kGather: {
-        if (!Leads(x, node.axis)) return -1;
-        for (size_t i = 1; i < node.indices.size(); ++i) {
-          if (node.indices[i] != node.indices[i - 1] + 1) return -1;
-        }
-        return node.indices[0] * StepOf(x, node.axis);
-      }
-      case Op::kTranspose: {
-        int last = -1;
-        for (const int axis : node.axes) {
-          if (ShapeOf(x).dims[static_cast<size_t>(axis)] == 1) continue;
-          if (axis < last) return -1;
-          last = axis;
-        }
-        return 0;
-      }
-      default:
-        return -1;
-    }
-  }
-
   void FindViews() {
     for (int value = 0; value < Count(); ++value) {
       At(value) = {value, 0};
       if (!IsNode(value)) continue;
-      const int64_t offset = ViewOffset(value);
+      const int64_t offset = ViewOffset(NodeOf(value), shapes_, value);
       if (offset < 0) continue;
       const ValuePlace& x = At(NodeOf(value).in[0]);
       At(value) = {x.root, x.offset + offset};
@@ -225,7 +132,7 @@ class Layouter {
     for (int value = first_node_; value < Count(); ++value) {
       const Node& node = NodeOf(value);
       const RootKind kind = Root(value).kind;
-      if (node.op != Op::kConcat || !ShapeOf(value).batched || !Leads(value, node.axis) ||
+      if (node.op != Op::kConcat || !ShapeOf(value).batched || !Leads(ShapeOf(value), node.axis) ||
           kind == RootKind::kUnused) {
         continue;
       }

@@ -48,9 +48,6 @@ Result<Plan> MakePlan(const PlanInputs& inputs, const std::vector<ValueShape>& s
 // Says where Layout::shared_elements floats are; before any step runs.
 void PlaceShared(Plan* plan, float* memory);
 
-// The tiles that give the dot products of `pairs` (2 · P rows) at their places; 4 × 4 rows each.
-std::vector<PairTile> MakePairTiles(const std::vector<int32_t>& pairs);
-
 }  // namespace gyrfalcon::fused
 
 #endif  // GYRFALCON_ENGINES_FUSED_PLAN_H_
