@@ -13,8 +13,13 @@ export default defineConfig({
           name: 'all',
           include: ['test/**/*.test.ts'],
           // Packaging has a configuration of its own: it builds, packs and installs.
-          exclude: ['test/packaging/**', 'test/copied/**'],
+          exclude: ['test/packaging/**', 'test/copied/**', 'test/bench/**'],
         },
+      },
+      {
+        // Of the benchmarks, not of what ships: not run under sanitizers.
+        extends: true,
+        test: { name: 'bench', include: ['test/bench/**/*.test.ts'] },
       },
       {
         // Batches once more as in runtimes that forbid buffers over native memory.

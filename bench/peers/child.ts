@@ -82,11 +82,24 @@ export class Child {
     clearTimeout(timer);
   }
 
+  /** Why there are no more answers. */
+  async #ending(): Promise<Error> {
+    const { exitCode, signalCode } = this.#process;
+    if (this.#failed === undefined && exitCode === null && signalCode === null) {
+      await new Promise((resolve) => this.#process.once('close', resolve));
+    }
+    const said = this.#failed?.message ?? this.#stderr.trim();
+    const code = this.#process.exitCode;
+    // taskset and shells end with 127 for a program that is not there, 126 for one that is none.
+    const absent = this.#failed !== undefined || code === 127 || code === 126;
+    return absent ? new MissingError(said) : new Error(`it ended with ${code}: ${said}`);
+  }
+
   async #ask(header: Record<string, unknown>, parts: readonly ArrayBufferView[] = []) {
     if (this.#process.stdin === null) throw new Error('expected a pipe');
     writeFrame(this.#process.stdin, header, parts);
     const { value, done } = await this.#frames.next();
-    if (done === true) throw new Error(this.#failed?.message ?? `it ended: ${this.#stderr.trim()}`);
+    if (done === true) throw await this.#ending();
     if (value.header['ok'] !== true) {
       const text = String(value.header['error']);
       throw value.header['missing'] === true ? new MissingError(text) : new Error(text);

@@ -1,4 +1,8 @@
 /** Whether answers are right. No timing counts before this. */
+import type { Variant } from './options.js';
+
+/** Answers are wrong: nothing of the run can be believed. */
+export class DisagreementError extends Error {}
 
 export interface Agreement {
   /** Largest error, relative to 1 or to the given magnitude where that is larger. */
@@ -10,13 +14,13 @@ export interface Agreement {
 /** Everything in f32, whatever the tables' storage: they are dequantised on both sides. */
 export const F32_BOUND = 1e-5;
 /** Networks in a smaller precision, on probabilities. */
-export const PRECISION_BOUNDS: Readonly<Record<string, number>> = {
+export const PRECISION_BOUNDS: Readonly<Record<Variant['precision'], number>> = {
   f32: F32_BOUND,
   bf16: 2e-2,
   int8: 5e-2,
 };
 
-/** @throws Error that names the first value past the bound */
+/** @throws DisagreementError that names the first value past the bound */
 export function agree(
   label: string,
   actual: Float32Array,
@@ -25,7 +29,9 @@ export function agree(
   magnitudes?: Float32Array,
 ): Agreement {
   if (actual.length !== expected.length || actual.length === 0) {
-    throw new Error(`${label}: expected ${expected.length} values but received ${actual.length}`);
+    throw new DisagreementError(
+      `${label}: expected ${expected.length} values but received ${actual.length}`,
+    );
   }
   let maxError = 0;
   for (let i = 0; i < actual.length; i++) {
@@ -34,7 +40,7 @@ export function agree(
     const error = Math.abs((actual[i] ?? Number.NaN) - want) / scale;
     // Written so that NaN is an error.
     if (!(error <= bound)) {
-      throw new Error(
+      throw new DisagreementError(
         `${label}: expected ${want} within ${bound} at ${i} but received ${actual[i]}`,
       );
     }
@@ -43,13 +49,13 @@ export function agree(
   return { maxError, bound, values: actual.length };
 }
 
-/** Outputs that are all alike or saturated would hide errors. @throws Error */
+/** Outputs that are all alike or saturated would hide errors. @throws DisagreementError */
 export function checkVariety(label: string, outputs: Float32Array): void {
   const mean = outputs.reduce((sum, value) => sum + value, 0) / outputs.length;
   const variance = outputs.reduce((sum, value) => sum + (value - mean) ** 2, 0) / outputs.length;
   const saturated = outputs.filter((value) => value < 1e-3 || value > 1 - 1e-3).length;
   if (!(Math.sqrt(variance) > 1e-3) || saturated > outputs.length / 4) {
-    throw new Error(
+    throw new DisagreementError(
       `${label}: expected outputs that differ and are not saturated but received a deviation of ` +
         `${Math.sqrt(variance)} and ${saturated} of ${outputs.length} at an end`,
     );

@@ -4,12 +4,13 @@ import { existsSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MissingError } from './child.js';
+import { DisagreementError } from './compare.js';
 import { cacheBytes } from './environment.js';
 import type { Options } from './options.js';
 import { accessName } from './options.js';
 import { seedFor } from './random.js';
 import { type Access, makeRing, type RequestShape, type Ring, ringSize } from './requests.js';
-import type { Cell, Skipped } from './result.js';
+import type { Cell, Disagreement, Skipped } from './result.js';
 import type { Peer } from './sides.js';
 
 /** Rings read this many times what the last cache holds. */
@@ -19,6 +20,7 @@ const ASSUMED_CACHE = 32 << 20;
 export class Context {
   readonly cells: Cell[] = [];
   readonly skipped: Skipped[] = [];
+  readonly disagreements: Disagreement[] = [];
   readonly sides: Record<string, Record<string, unknown>> = {};
   readonly caps: Record<string, { rows: number | null; bytes: number }> = {};
   readonly #target = CACHE_FACTOR * (cacheBytes(3) || cacheBytes(2) || ASSUMED_CACHE);
@@ -65,8 +67,14 @@ export class Context {
     this.#rings.clear();
   }
 
+  /** Nothing was measured of `what`: it cannot be here, or, which fails the run, is wrong. */
   skip(what: string, error: unknown, peer?: Peer): void {
     const reason = error instanceof Error ? error.message : String(error);
+    if (error instanceof DisagreementError) {
+      this.disagreements.push({ what, reason });
+      this.log(`  WRONG ${what}: ${reason}`);
+      return;
+    }
     const last = reason.split('\n').filter((line) => line.trim() !== '');
     const short = last.length > 6 ? last.slice(-6).join('\n') : reason;
     const missing = error instanceof MissingError && peer !== undefined;

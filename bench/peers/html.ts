@@ -36,6 +36,7 @@ export function renderHtml(result: Result): string {
     '<p class="lead">The same requests, in turns, on the same cores; results compared before any timing. ',
     'A ratio is the peer’s median call over ours, the median of the rounds: above 1 we are faster.</p>',
     `<pre>${escapeText(renderEnvironment(result))}</pre>`,
+    wrongList(result),
     '<h2>Goals</h2>',
     goalTable(result),
     '<h2>Throughput against batch</h2>',
@@ -87,6 +88,14 @@ function cellTable(cells: readonly Cell[]): string {
     '<table><tr><th>work</th><th>ours</th><th class="n">batch</th><th>where</th><th>peer</th><th class="n">ours</th>' +
     `<th class="n">peer’s</th><th></th><th class="n">ratio</th><th>q1–q3 (min–max)</th></tr>${rows.join('')}</table>`
   );
+}
+
+function wrongList({ disagreements }: Result): string {
+  if (disagreements.length === 0) return '';
+  const items = disagreements.map(
+    ({ what, reason }) => `<li>${escapeText(what)}: ${escapeText(reason)}</li>`,
+  );
+  return `<h2 class="no">Wrong answers, not measured</h2><ul>${items.join('')}</ul>`;
 }
 
 function skippedList({ skipped }: Result): string {

@@ -2,6 +2,7 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { Context } from './context.js';
 import { currentLoad, describeEnvironment } from './environment.js';
 import { judge } from './goals.js';
@@ -14,6 +15,8 @@ import { runWorkload } from './run-models.js';
 import { renderResult } from './text.js';
 import { WORKLOADS } from './workloads.js';
 
+const RESULTS = fileURLToPath(new URL('../../../../bench/results/', import.meta.url));
+
 async function measure(options: Options, folder: string): Promise<Result> {
   const environment = describeEnvironment();
   const memory = measureMemory(options.threads, folder);
@@ -24,7 +27,7 @@ async function measure(options: Options, folder: string): Promise<Result> {
     else await runWorkload(context, workload);
   }
   environment.load.push(currentLoad());
-  const { cells, skipped, sides, caps } = context;
+  const { cells, skipped, disagreements, sides, caps } = context;
   return {
     format: 'gyrfalcon-peers-1',
     command: process.argv.slice(2),
@@ -37,6 +40,7 @@ async function measure(options: Options, folder: string): Promise<Result> {
     sides,
     cells,
     skipped,
+    disagreements,
   };
 }
 
@@ -58,11 +62,14 @@ async function main(): Promise<number> {
     const result = await measure(options, folder);
     await mkdir(options.out, { recursive: true });
     await writeFile(join(options.out, 'report.json'), `${JSON.stringify(result, null, 1)}\n`);
+    if (options.save !== undefined) {
+      await writeFile(join(RESULTS, `${options.save}.json`), `${JSON.stringify(result)}\n`);
+    }
     await writeFile(join(options.out, 'report.html'), renderHtml(result));
     process.stdout.write(options.json ? `${JSON.stringify(result)}\n` : renderResult(result));
     process.stderr.write(`${join(options.out, 'report.html')}\n`);
     const missed = judge(result).some(({ met }) => met === false);
-    return options.assert && missed ? 1 : 0;
+    return result.disagreements.length > 0 || (options.assert && missed) ? 1 : 0;
   } finally {
     if (options.keep === undefined) await rm(folder, { recursive: true, force: true });
   }

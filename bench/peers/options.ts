@@ -4,12 +4,16 @@ import type { Access } from './requests.js';
 import { PEERS } from './sides.js';
 import { WORKLOADS } from './workloads.js';
 
+export const PRECISIONS = ['f32', 'bf16', 'int8'] as const;
+const TABLES = ['f32', 'f16', 'bf16', 'int8', 'int4'] as const;
+const ENGINES = ['auto', 'fused', 'onnxruntime'] as const;
+
 /** How we run: the precision of the network and the storage of the tables. */
 export interface Variant {
   readonly name: string;
-  readonly precision: string;
+  readonly precision: (typeof PRECISIONS)[number];
   /** Undefined: as in the model, f32. */
-  readonly tables: string | undefined;
+  readonly tables: (typeof TABLES)[number] | undefined;
 }
 
 export interface Options {
@@ -23,12 +27,13 @@ export interface Options {
   readonly ms: number;
   readonly capBytes: number;
   readonly seed: number;
-  readonly engine: string | undefined;
+  readonly engine: (typeof ENGINES)[number] | undefined;
   readonly python: string;
   readonly json: boolean;
   readonly assert: boolean;
   readonly scaling: boolean;
   readonly out: string;
+  readonly save: string | undefined;
   readonly keep: string | undefined;
 }
 
@@ -39,8 +44,9 @@ export const USAGE = `npm run bench:peers -- [options]
   --batch LIST      rows of a call, for models
   --threads LIST
   --peer LIST       ${PEERS.map(({ name }) => name).join(', ')}
-  --variant LIST    ours: PRECISION or PRECISION+TABLES, such as f32, bf16, f32+int8
-  --engine NAME     ours: which engine runs the dense network
+  --variant LIST    ours: PRECISION or PRECISION+TABLES, such as f32, bf16, f32+int8;
+                    ${PRECISIONS.join(', ')}; tables ${TABLES.join(', ')}
+  --engine NAME     ours: ${ENGINES.join(', ')}
   --rounds N        at least 7
   --ms N            of each side in each round
   --cap-gb N        memory for the f32 tables of the two sides that are measured together
@@ -48,6 +54,7 @@ export const USAGE = `npm run bench:peers -- [options]
   --python PATH     else GYRFALCON_BENCH_PYTHON, else python3
   --no-scaling      do not compare ourselves with ourselves on fewer threads
   --out DIR         for report.html and report.json; build/bench/report by default
+  --save NAME       keep the report's JSON as bench/results/NAME.json too
   --keep DIR        keep generated models there and use those that are there
   --json            print the whole result instead of the tables
   --assert          exit with 1 if a goal that was measured is not met`;
@@ -73,6 +80,7 @@ export function parseOptions(args: readonly string[]): Options | 'help' {
       python: { type: 'string' },
       'no-scaling': { type: 'boolean', default: false },
       out: { type: 'string', default: 'build/bench/report' },
+      save: { type: 'string' },
       keep: { type: 'string' },
       json: { type: 'boolean', default: false },
       assert: { type: 'boolean', default: false },
@@ -82,11 +90,11 @@ export function parseOptions(args: readonly string[]): Options | 'help' {
   if (values.help) return 'help';
   const known = [...WORKLOADS.map(({ name }) => name), 'bags'];
   return {
-    workloads: oneOf(list(values.workload), known, 'workload'),
+    workloads: several(list(values.workload), known, 'workload'),
     access: list(values.access).map(parseAccess),
     batch: list(values.batch).map((text) => number(text, 'batch', 1, 65_536)),
     threads: list(values.threads).map((text) => number(text, 'threads', 1, 1024)),
-    peers: oneOf(
+    peers: several(
       list(values.peer),
       PEERS.map(({ name }) => name),
       'peer',
@@ -96,7 +104,8 @@ export function parseOptions(args: readonly string[]): Options | 'help' {
     ms: number(values.ms, 'ms', 1, 60_000),
     capBytes: number(values['cap-gb'], 'cap-gb', 0.001, 4096, false) * 1e9,
     seed: number(values.seed, 'seed', 0, 2 ** 31 - 1),
-    engine: values.engine,
+    engine: values.engine === undefined ? undefined : one(values.engine, ENGINES, 'engine'),
+    save: values.save === undefined ? undefined : plainName(values.save),
     python: values.python ?? process.env['GYRFALCON_BENCH_PYTHON'] ?? 'python3',
     json: values.json,
     assert: values.assert,
@@ -116,21 +125,31 @@ function parseAccess(text: string): Access {
 }
 
 function parseVariant(text: string): Variant {
-  const [precision, tables, ...rest] = text.split('+');
-  if (!precision || tables === '' || rest.length > 0) {
+  const [precision = '', tables, ...rest] = text.split('+');
+  if (rest.length > 0) {
     throw new Error(`expected PRECISION or PRECISION+TABLES for variant but received ${text}`);
   }
-  return { name: text, precision, tables };
+  return {
+    name: text,
+    precision: one(precision, PRECISIONS, 'precision'),
+    tables: tables === undefined ? undefined : one(tables, TABLES, 'tables'),
+  };
 }
 
-function oneOf(names: string[], known: readonly string[], option: string): string[] {
-  for (const name of names) {
-    if (!known.includes(name)) {
-      throw new Error(`expected ${known.join(', ')} for ${option} but received ${name}`);
-    }
-  }
-  return names;
+/** The name of a file, not a way to one. */
+function plainName(text: string): string {
+  if (/^[\w.-]+$/.test(text) && !text.startsWith('.')) return text;
+  throw new Error(`expected letters, digits, - and _ for save but received ${text}`);
 }
+
+function one<Name extends string>(text: string, known: readonly Name[], option: string): Name {
+  const found = known.find((name) => name === text);
+  if (found !== undefined) return found;
+  throw new Error(`expected ${known.join(', ')} for ${option} but received ${text}`);
+}
+
+const several = (texts: string[], known: readonly string[], option: string): string[] =>
+  texts.map((text) => one(text, known, option));
 
 function number(text: string, option: string, least: number, most: number, whole = true): number {
   const value = text.trim() === '' ? Number.NaN : Number(text);

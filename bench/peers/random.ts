@@ -34,7 +34,9 @@ export class FastRandom {
 
 /** A seed for each purpose, so that one more draw in one place moves no other. */
 export function seedFor(seed: number, purpose: string): number {
-  let hash = seed | 0;
+  // Mixed first: seed 1 and 'b' must not be what seed 2 and 'a' are.
+  let hash = Math.imul(seed ^ 0x9e3779b9, 0x85ebca6b);
+  hash ^= hash >>> 15;
   for (const char of purpose) hash = Math.imul(hash ^ (char.codePointAt(0) ?? 0), 0x01000193);
   return hash | 0;
 }

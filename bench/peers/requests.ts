@@ -77,10 +77,10 @@ export function drawIds(rows: number, access: Access): (unit: number) => number 
   if (access.kind === 'uniform' || rows === 1) return (unit) => Math.floor(unit * rows);
   const power = 1 - access.exponent;
   const flat = Math.abs(power) < 1e-9;
-  const top = flat ? 0 : rows ** power - 1;
+  const top = flat ? 0 : (rows + 1) ** power - 1;
   const spread = rows % SPREAD === 0 ? 1 : SPREAD;
   return (unit) => {
-    const rank = flat ? rows ** unit : (1 + unit * top) ** (1 / power);
+    const rank = flat ? (rows + 1) ** unit : (1 + unit * top) ** (1 / power);
     const index = Math.min(rows - 1, Math.max(0, Math.floor(rank) - 1));
     return (index * spread) % rows;
   };

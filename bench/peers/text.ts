@@ -84,8 +84,10 @@ export function renderResult(result: Result): string {
     ({ what, reason, install }) =>
       `  ${what}: ${reason}${install === undefined ? '' : `; ${install}`}\n`,
   );
+  const wrong = result.disagreements.map(({ what, reason }) => `  ${what}: ${reason}\n`);
   return [
     renderEnvironment(result),
+    wrong.length === 0 ? '' : `\nWRONG ANSWERS, not measured:\n${wrong.join('')}`,
     '\nMedian call in microseconds; ratio: how many times faster we are, median of the rounds.\n',
     renderCells(result.cells),
     '\nGoals, each at its worst cell:\n',

@@ -23,7 +23,9 @@ export class ZipfRandom extends Random {
     const share = this.next();
     const power = 1 - this.exponent;
     const rank =
-      Math.abs(power) < 1e-9 ? size ** share : (1 + share * (size ** power - 1)) ** (1 / power);
+      Math.abs(power) < 1e-9
+        ? (size + 1) ** share
+        : (1 + share * ((size + 1) ** power - 1)) ** (1 / power);
     const index = Math.min(size - 1, Math.max(0, Math.floor(rank) - 1));
     return low + ((index * SPREAD) % size);
   }

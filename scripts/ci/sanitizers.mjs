@@ -74,7 +74,7 @@ export function testUnderAddressSanitizer() {
       LSAN_OPTIONS: `suppressions=${inRoot('scripts/ci/lsan-onnxruntime.txt')}:print_suppressions=0`,
     },
   });
-  const node = runVitest('asan-unit', [], {
+  const node = runVitest('asan-unit', ['--project=all', '--project=copied'], {
     launcher: preload('libasan.so'),
     env: {
       ...nodeEnvironment('asan'),
