@@ -1,4 +1,5 @@
 /** `npm run bench:peers`: ourselves and others on the same work, in turns. */
+import { rmSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,6 +16,9 @@ import { runWorkload } from './run-models.js';
 import { renderResult } from './text.js';
 import { WORKLOADS } from './workloads.js';
 
+/** A write that is under way may put a file into a folder that is being emptied. */
+const REMOVAL = { recursive: true, force: true, maxRetries: 5, retryDelay: 20 } as const;
+const ENDINGS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 };
 const RESULTS = fileURLToPath(new URL('../../../../bench/results/', import.meta.url));
 
 async function measure(options: Options, folder: string): Promise<Result> {
@@ -58,11 +62,19 @@ async function main(): Promise<number> {
   }
   const folder = options.keep ?? (await mkdtemp(join(tmpdir(), 'gyrfalcon-peers-')));
   await mkdir(folder, { recursive: true });
+  // Generated models are gigabytes. Sides end by themselves when nobody asks them any more.
+  for (const [signal, code] of Object.entries(ENDINGS)) {
+    process.once(signal, () => {
+      if (options.keep === undefined) rmSync(folder, REMOVAL);
+      process.exit(code);
+    });
+  }
   try {
     const result = await measure(options, folder);
     await mkdir(options.out, { recursive: true });
     await writeFile(join(options.out, 'report.json'), `${JSON.stringify(result, null, 1)}\n`);
     if (options.save !== undefined) {
+      await mkdir(RESULTS, { recursive: true });
       await writeFile(join(RESULTS, `${options.save}.json`), `${JSON.stringify(result)}\n`);
     }
     await writeFile(join(options.out, 'report.html'), renderHtml(result));
@@ -71,7 +83,7 @@ async function main(): Promise<number> {
     const missed = judge(result).some(({ met }) => met === false);
     return result.disagreements.length > 0 || (options.assert && missed) ? 1 : 0;
   } finally {
-    if (options.keep === undefined) await rm(folder, { recursive: true, force: true });
+    if (options.keep === undefined) await rm(folder, REMOVAL);
   }
 }
 

@@ -1,6 +1,6 @@
 /** `npm run bench:peers` as a process: a small run against ONNX Runtime, and peers that fail. */
-import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -188,4 +188,23 @@ describe('peers that fail', () => {
     expect(skipped).not.toHaveProperty('install');
     expect(more).toEqual([]);
   });
+});
+
+it('leaves nothing behind when it is interrupted', async () => {
+  const temporary = join(folder, 'tmp');
+  mkdirSync(temporary);
+  const args = ['--workload', 'kaggle', '--cap-gb', '0.004', '--peer', 'onnxruntime-node'];
+  const started = spawn(
+    process.execPath,
+    [join(root, 'build/bench/bench/peers/main.js'), ...args, '--out', join(folder, 'never')],
+    { env: { ...process.env, CXX: 'no-such-compiler', TMPDIR: temporary }, stdio: 'ignore' },
+  );
+  const ended = new Promise((resolve) => started.once('exit', resolve));
+  const made = (): string[] => readdirSync(temporary, { recursive: true }) as string[];
+  while (!made().some((name) => name.endsWith('model.data')) && started.exitCode === null) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  started.kill('SIGTERM');
+  expect(await ended).toBe(143);
+  expect(made()).toEqual([]);
 });
