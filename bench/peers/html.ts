@@ -1,6 +1,6 @@
 /** A run as one HTML file that needs nothing else: goals first, then pictures, then every number. */
 
-import { COLORS, escapeText, lineChart, ratioBar, type Series } from '#lib/cli/bench-svg.js';
+import { escapeText, lineChart, ratioBar, type Series } from '#lib/cli/bench-svg.js';
 import { judge } from './goals.js';
 import type { Cell, Result } from './result.js';
 import { SHARES } from './stats.js';
@@ -25,8 +25,11 @@ const micro = (nanoseconds: number): string => {
   return value >= 1000 ? `${(value / 1000).toPrecision(3)} ms` : `${value.toPrecision(3)} µs`;
 };
 const rate = (bytes: number): string => `${(bytes / 1e9).toPrecision(2)} GB/s`;
-const short = (value: number): string =>
-  value >= 1e6 ? `${value / 1e6}M` : value >= 1e3 ? `${value / 1e3}k` : String(value);
+const short = (value: number): string => {
+  const digits = (scaled: number): string => String(Number(scaled.toPrecision(3)));
+  if (value >= 1e6) return `${digits(value / 1e6)}M`;
+  return value >= 1e3 ? `${digits(value / 1e3)}k` : digits(value);
+};
 
 export function renderHtml(result: Result): string {
   const { cells } = result;
@@ -109,13 +112,15 @@ function skippedList({ skipped }: Result): string {
 
 const unique = <T>(values: readonly T[]): T[] => [...new Set(values)];
 
-/** Cells by what one chart shows: the first access and number of threads of each workload. */
+/** Cells by what one chart shows: the first access of each workload and number of threads. */
 function groups(cells: readonly Cell[]): [string, Cell[]][] {
-  return unique(cells.map(({ workload }) => workload)).map((workload) => {
+  return unique(cells.map(({ workload }) => workload)).flatMap((workload) => {
     const all = cells.filter((cell) => cell.workload === workload);
-    const [{ access, threads } = { access: '', threads: 1 }] = all;
-    const same = all.filter((cell) => cell.access === access && cell.threads === threads);
-    return [`${workload}, ${access}, ${threads} thr.`, same];
+    const access = all[0]?.access ?? '';
+    return unique(all.map(({ threads }) => threads)).map((threads): [string, Cell[]] => [
+      `${workload}, ${access}, ${threads} thr.`,
+      all.filter((cell) => cell.access === access && cell.threads === threads),
+    ]);
   });
 }
 
@@ -138,9 +143,8 @@ function throughputCharts(cells: readonly Cell[]): string[] {
   return groups(cells)
     .filter(([, same]) => unique(same.map(({ batch }) => batch)).length > 1)
     .map(([title, same]) => {
-      const series: Series[] = [...sidesByBatch(same)].map(([name, sides], i) => ({
+      const series: Series[] = [...sidesByBatch(same)].map(([name, sides]) => ({
         name,
-        color: COLORS[i % COLORS.length] ?? '#000',
         points: [...sides].map(([batch, side]) => [batch, side.rowsPerSecond] as const),
       }));
       return lineChart(series, {
@@ -154,12 +158,17 @@ function throughputCharts(cells: readonly Cell[]): string[] {
 }
 
 function latencyCharts(cells: readonly Cell[]): string[] {
-  return groups(cells).map(([title, same]) => {
-    const batch = Math.min(...same.map((cell) => cell.batch));
-    const chosen = same.filter((cell) => cell.batch === batch);
-    const series: Series[] = [...sidesByBatch(chosen)].map(([name, sides], i) => ({
+  const ends = groups(cells).flatMap(([title, same]) => {
+    const batches = same.map(({ batch }) => batch);
+    return unique([Math.min(...batches), Math.max(...batches)]).map((batch) => ({
+      title,
+      batch,
+      chosen: same.filter((cell) => cell.batch === batch),
+    }));
+  });
+  return ends.map(({ title, batch, chosen }) => {
+    const series: Series[] = [...sidesByBatch(chosen)].map(([name, sides]) => ({
       name,
-      color: COLORS[i % COLORS.length] ?? '#000',
       // 1 - share to the left: one call in ten, in a hundred, in a thousand.
       points: SHARES.flatMap((share, at) =>
         share < 0.25 || share === 1
@@ -171,7 +180,7 @@ function latencyCharts(cells: readonly Cell[]): string[] {
       title: `${title}, batch ${batch}`,
       xLabel: 'one call in … is slower',
       yLabel: 'time of a call',
-      xFormat: (value) => short(Math.round(value * 100) / 100),
+      xFormat: short,
       yFormat: micro,
     });
   });
@@ -184,7 +193,7 @@ function rooflines({ cells, memory }: Result): string[] {
       typeof memory === 'string' ? undefined : memory.find((one) => one.threads === threads);
     const same = cells.filter((cell) => cell.threads === threads && cell.access === 'uniform');
     const names = unique(same.map(({ workload, variant }) => `${workload} ${variant}`));
-    const series: Series[] = names.map((name, i) => {
+    const series: Series[] = names.map((name) => {
       const points = new Map<number, number>();
       for (const cell of same) {
         const time = cell.mine.stages?.lookup ?? cell.mine.p50;
@@ -192,7 +201,7 @@ function rooflines({ cells, memory }: Result): string[] {
           continue;
         points.set(cell.rowBytesPerRequest, (cell.rowBytesPerRequest * 1e9) / time);
       }
-      return { name, color: COLORS[i % COLORS.length] ?? '#000', points: [...points] };
+      return { name, points: [...points] };
     });
     return lineChart(series, {
       title: `our lookups, uniform ids, ${threads} thr.`,

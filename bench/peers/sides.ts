@@ -9,6 +9,8 @@ export interface Peer {
   readonly entry: { readonly node: string } | { readonly python: string };
   readonly install: string;
   readonly models: boolean;
+  /** Whether it maps the tables' file, so that the first touch of a page is a fault. */
+  readonly maps?: boolean;
   /** Storages of single tables that it can look up. */
   readonly bags: readonly string[];
 }
@@ -22,6 +24,7 @@ export const PEERS: readonly Peer[] = [
     entry: { node: 'side-onnxruntime.js' },
     install: 'npm install onnxruntime-node',
     models: true,
+    maps: true,
     bags: [],
   },
   {

@@ -1,7 +1,7 @@
 /** Results of `gyrfalcon bench` as text, CSV and one HTML file. */
 import { type LatencyHistogram, plotShares } from './bench-histogram.js';
 import type { BenchResult, Change } from './bench-result.js';
-import { COLORS, escapeText, lineChart } from './bench-svg.js';
+import { escapeText, lineChart } from './bench-svg.js';
 import { formatTable } from './text.js';
 
 const lawOf = ({ skew }: BenchResult): string =>
@@ -115,8 +115,7 @@ export function renderPage(
     const points = plotShares(histogram?.count ?? 0).flatMap((share) =>
       share === 1 ? [] : [[1 / (1 - share), histogram?.percentile(share) ?? 0] as const],
     );
-    const color = COLORS[i % COLORS.length] ?? '#000';
-    return { name: `batch ${batch}, threads ${threads}`, color, points };
+    return { name: `batch ${batch}, threads ${threads}`, points };
   });
   const chart = lineChart(series, {
     title: 'Latency',

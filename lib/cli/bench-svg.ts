@@ -2,7 +2,6 @@
 
 export interface Series {
   readonly name: string;
-  readonly color: string;
   /** [x, y] */
   readonly points: readonly (readonly [number, number])[];
 }
@@ -19,9 +18,13 @@ export interface ChartOptions {
 
 const WIDTH = 460;
 const HEIGHT = 280;
-const MARGIN = { left: 58, right: 14, top: 30, bottom: 42 };
+const MARGIN = { left: 74, right: 14, top: 30, bottom: 42 };
 
-export const COLORS = ['#1b6ca8', '#d1495b', '#3a7d44', '#e09f3e', '#6a4c93', '#6b705c'] as const;
+const COLORS = ['#1b6ca8', '#d1495b', '#3a7d44', '#e09f3e', '#6a4c93', '#6b705c', '#1aa6a6'];
+
+/** Series past the last colour begin again with dashes. */
+const colorOf = (i: number): string => COLORS[i % COLORS.length] ?? '#000';
+const isDashed = (i: number): boolean => Math.floor(i / COLORS.length) % 2 === 1;
 
 export const escapeText = (text: string): string =>
   text.replace(/[&<>"]/g, (char) => `&#${char.charCodeAt(0)};`);
@@ -71,11 +74,13 @@ export function lineChart(series: readonly Series[], options: ChartOptions): str
         `${i % 2 === 0 ? '' : ' text-anchor="end"'}>${escapeText(name)}</text>`,
     ),
   ];
-  for (const { name, color, points: all } of series) {
+  for (const [i, { name, points: all }] of series.entries()) {
+    const color = colorOf(i);
+    const dashes = isDashed(i) ? ' stroke-dasharray="6 4"' : '';
     const kept = all.filter(([px, py]) => px > 0 && py > 0);
     const path = kept.map(([px, py]) => `${x.place(px).toFixed(1)},${y.place(py).toFixed(1)}`);
     parts.push(
-      `<polyline fill="none" stroke="${color}" stroke-width="2" points="${path.join(' ')}"/>`,
+      `<polyline fill="none" stroke="${color}" stroke-width="2"${dashes} points="${path.join(' ')}"/>`,
     );
     for (const [px, py] of kept) {
       const label = `${name}: ${options.xFormat(px)}, ${options.yFormat(py)}`;
@@ -97,9 +102,11 @@ function frame({ title, xLabel, yLabel }: ChartOptions): string[] {
   ];
 }
 
+/** The last label ends where the frame does, so that it is not cut off. */
 const tickX = (at: number, text: string): string =>
   `<line class="grid" x1="${at}" x2="${at}" y1="${MARGIN.top}" y2="${HEIGHT - MARGIN.bottom}"/>` +
-  `<text class="tick" x="${at}" y="${HEIGHT - MARGIN.bottom + 14}" text-anchor="middle">${escapeText(text)}</text>`;
+  `<text class="tick" x="${at}" y="${HEIGHT - MARGIN.bottom + 14}" ` +
+  `text-anchor="${at > WIDTH - MARGIN.right - 24 ? 'end' : 'middle'}">${escapeText(text)}</text>`;
 
 const tickY = (at: number, text: string): string =>
   `<line class="grid" y1="${at}" y2="${at}" x1="${MARGIN.left}" x2="${WIDTH - MARGIN.right}"/>` +
@@ -107,7 +114,11 @@ const tickY = (at: number, text: string): string =>
 
 function figure(parts: readonly string[], series: readonly Series[]): string {
   const legend = series
-    .map(({ name, color }) => `<span><i style="background:${color}"></i>${escapeText(name)}</span>`)
+    .map(({ name }, i) => {
+      const color = colorOf(i);
+      const mark = isDashed(i) ? `border:2px dashed ${color}` : `background:${color}`;
+      return `<span><i style="${mark}"></i>${escapeText(name)}</span>`;
+    })
     .join('');
   return (
     `<figure><svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img">${parts.join('')}</svg>` +
