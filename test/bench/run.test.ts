@@ -19,7 +19,7 @@ beforeAll(() => {
     ...['-p', join(root, 'bench/tsconfig.json')],
   ]);
   expect([built.status, built.stdout.toString()]).toEqual([0, '']);
-}, 120_000);
+}, 300_000);
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 interface Run {
@@ -78,7 +78,7 @@ describe('a run', () => {
   let done: Run;
   beforeAll(() => {
     done = run('good', 'onnxruntime-node,torch', join(folder, 'no-such-python'), 'f32,bf16');
-  }, 120_000);
+  }, 300_000);
 
   it('is written as JSON of a known form', () => {
     const { result } = done;
@@ -153,7 +153,7 @@ describe('peers that fail', () => {
   let done: Run;
   beforeAll(() => {
     done = run('bad', 'onnxruntime-python,torch,torch-compile', standIn, 'f32');
-  }, 120_000);
+  }, 300_000);
 
   it('with other results make the run fail, and are not timed', () => {
     const { code, out, result, html, asked } = done;
