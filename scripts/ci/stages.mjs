@@ -2,6 +2,7 @@
 import { checkBinary } from './binary.mjs';
 import { ensurePackages } from './packages.mjs';
 import {
+  buildForThreadSanitizer,
   buildSanitized,
   testUnderAddressSanitizer,
   testUnderThreadSanitizer,
@@ -100,8 +101,8 @@ export const stages = [
   },
   {
     name: 'tsan-build',
-    about: 'everything native once more, with TSan',
-    run: () => buildSanitized('tsan', 'thread'),
+    about: 'the addon and concurrent C++ tests, with TSan',
+    run: buildForThreadSanitizer,
     needs: ['build'],
   },
   {
