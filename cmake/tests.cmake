@@ -8,10 +8,14 @@ else()
 endif()
 
 file(GLOB_RECURSE test_sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/test/native/*.cc)
-# For a developer's or an emulated run: only the files whose name matches.
+# For a developer's, an emulated or a sanitized run: only the tests whose file's name matches.
 set(GYRFALCON_TEST_FILES "" CACHE STRING "Regular expression over the names of test sources")
 if(GYRFALCON_TEST_FILES)
+  set(test_helpers ${test_sources})
+  list(FILTER test_helpers EXCLUDE REGEX "_test\\.cc$")
   list(FILTER test_sources INCLUDE REGEX "${GYRFALCON_TEST_FILES}")
+  list(APPEND test_sources ${test_helpers})
+  list(REMOVE_DUPLICATES test_sources)
 endif()
 add_executable(gyrfalcon_tests ${test_sources})
 target_include_directories(gyrfalcon_tests PRIVATE test/native)
