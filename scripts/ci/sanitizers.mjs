@@ -5,7 +5,8 @@ import { basename } from 'node:path';
 import { bin, inRoot, jobs, output, run, runGoogleTest, runVitest } from './tools.mjs';
 
 // The C++ tests in which threads meet; the rest of the code runs on one, and under ASan.
-const WITH_THREADS = '/(batch|fused_(engine|context)|ort_[a-z]+|row_helpers|worker_pool|[a-z_]*threads)_test';
+const WITH_THREADS =
+  '/(batch|fused_(engine|context)|ort_[a-z]+|row_helpers|worker_pool|[a-z_]*threads)_test';
 
 export function buildSanitized(name, sanitizers, options = []) {
   run(process.execPath, [
