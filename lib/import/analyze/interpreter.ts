@@ -2,6 +2,7 @@
 import type { OnnxGraph, OnnxModel, OnnxNode, OnnxTensor } from '../onnx/types.js';
 import { describe, graphAttribute, intAttribute } from './attributes.js';
 import { chooseBranch, evaluateLoopValues } from './bag-values.js';
+import { ComputedTables, lookedUp } from './computed-tables.js';
 import { constantNode } from './constants.js';
 import type { Grid, Value } from './domain.js';
 import { type Environment, evaluateLoop } from './embedding-bag.js';
@@ -67,6 +68,7 @@ class Interpreter {
   private readonly nodes: OnnxNode[] = [];
   private readonly producers = new Map<string, OnnxNode>();
   private readonly environment: Environment = (name) => this.values.get(name) ?? null;
+  private readonly tables: ComputedTables;
 
   constructor(
     private readonly model: OnnxModel,
@@ -75,6 +77,8 @@ class Interpreter {
     private readonly names: Names,
   ) {
     this.initializers = new Map(model.graph.initializers);
+    const { initializers, producers, values } = this;
+    this.tables = new ComputedTables({ initializers, producers, values });
   }
 
   run(): Interpretation {
@@ -126,6 +130,7 @@ class Interpreter {
         return;
       }
     }
+    for (const name of lookedUp([node])) this.computeTable(name, node);
     const inputs = node.inputs.map((name) => (name === '' ? null : this.environment(name)));
     const rows = node.opType === 'Concat' ? this.groupLookups(node, inputs) : null;
     const final = rows ?? node;
@@ -147,6 +152,17 @@ class Interpreter {
           : value,
       );
     });
+  }
+
+  /** Makes a value that is looked up a table, if constants are all that it is computed from. */
+  private computeTable(name: string, node: OnnxNode): void {
+    const value = this.environment(name);
+    if (value?.kind !== 'opaque' || (value.shape !== null && value.shape.length !== 2)) return;
+    // A Loop's body decides itself; elsewhere only ids of an input are worth the memory.
+    const ids = this.environment(node.inputs[1] ?? '');
+    if (node.inputs[0] === name && ids?.kind !== 'grid') return;
+    const table = this.tables.find(name);
+    if (table !== null) this.values.set(name, { kind: 'matrix', ...table });
   }
 
   /** A node that behaves alike for every batch size. */

@@ -2,12 +2,16 @@
 import type { ManifestInput, ReportEntry } from '../manifest.js';
 import type { OnnxModel, OnnxNode } from '../onnx/types.js';
 import { describe, intAttribute } from './attributes.js';
+import { isComputedConstant } from './computed-tables.js';
+import { isFloat } from './constants.js';
 import { type Cut, type LookupValue, usedNames } from './cut.js';
 import { bagsOf, obstacle } from './cuttable.js';
 import type { Value } from './domain.js';
 import type { Interpretation } from './interpreter.js';
+import { normaliseAxis } from './operands.js';
+import * as p from './poly.js';
 import type { StackRows } from './stacks.js';
-import { initializerValue, matrixOf } from './values.js';
+import { initializerValue, matrixOf, valueShape } from './values.js';
 
 /** Entries for inputs whose rows became inputs of their own. */
 export function reportStacks(stacks: StackRows): ReportEntry[] {
@@ -58,7 +62,7 @@ function stayed(
   const data =
     interpretation.values.get(name) ??
     (tensor === undefined ? null : initializerValue(name, tensor));
-  const matrix = matrixOf(data);
+  const matrix: ReportedTable | null = matrixOf(data) ?? computedMatrix(name, data, interpretation);
   const rowIds = interpretation.values.get(node.inputs[1] ?? '');
   if (matrix === null) {
     if (data?.kind !== 'opaque' || rowIds?.kind !== 'grid' || rowIds.grid.cells[0]?.type !== 'id')
@@ -69,11 +73,12 @@ function stayed(
     };
   }
   const also = taken.has(matrix.name) ? ' as well as in the bundle' : '';
-  const what = `table '${matrix.name}' [${matrix.rows}, ${matrix.dim}] stays in the dense graph${also}`;
+  const made = matrix.by === undefined ? '' : `, made by ${matrix.by} from constants,`;
+  const what = `table '${matrix.name}' [${matrix.rows}, ${matrix.dim}]${made} stays in the dense graph${also}`;
   const where = `${describe(node)}${inside === null ? '' : ` inside ${inside}`}`;
   const ids = interpretation.values.get(node.inputs[1] ?? '') ?? null;
-  if (intAttribute(node, 'axis', 0) !== 0) {
-    return ids?.kind === 'grid'
+  if (normaliseAxis(intAttribute(node, 'axis', 0), 2) !== 0) {
+    return ids?.kind === 'grid' || readsInputs(node.inputs[1] ?? '', interpretation)
       ? { level: 'warn', text: `${what}: its columns are looked up, not its rows (${where})` }
       : null;
   }
@@ -83,10 +88,41 @@ function stayed(
       text: `${what}: its ids in ${where} do not depend on the inputs' values`,
     };
   }
+  if (ids?.kind === 'grid' && matrix.isFollowed === false) {
+    return { level: 'warn', text: `${what}: it is not computed at import (${where})` };
+  }
   return {
     level: 'warn',
     text: `${what}: ${reason(node, ids, inside, interpretation, reasons)} (${where})`,
   };
+}
+
+/** What an entry says of a table. */
+interface ReportedTable {
+  readonly name: string;
+  readonly rows: number | string;
+  readonly dim: number | string;
+  /** The node that computes it, if one does. */
+  readonly by?: string;
+  readonly isFollowed?: boolean;
+}
+
+/** A matrix of floats that nodes make of constants. */
+function computedMatrix(
+  name: string,
+  data: Value | null,
+  interpretation: Interpretation,
+): ReportedTable | null {
+  const producer = interpretation.producers.get(name);
+  if (producer === undefined || data === null || !isFloat(data.dataType)) return null;
+  const shape = valueShape(data);
+  if (shape === null ? data.kind !== 'opaque' : shape.length !== 2) return null;
+  if (!isComputedConstant(name, interpretation)) return null;
+  const [rows, dim] = (shape ?? [null, null]).map((size) =>
+    size === null ? '?' : (p.constant(size) ?? '?'),
+  );
+  const isFollowed = data.kind !== 'opaque';
+  return { name, rows: rows ?? '?', dim: dim ?? '?', by: describe(producer), isFollowed };
 }
 
 /** Whether a value depends on more of the inputs than their shapes. */

@@ -18,6 +18,15 @@ export function readTensorBytes(tensor: OnnxTensor, length: number): Uint8Array 
   }
   if (source.kind === 'inline') return source.bytes;
   const bytes = new Uint8Array(length);
+  if (source.kind === 'joined') {
+    let at = 0;
+    for (const part of source.parts) {
+      const size = part.kind === 'inline' ? part.bytes.byteLength : part.length;
+      bytes.set(readTensorBytes({ ...tensor, source: part }, size), at);
+      at += size;
+    }
+    return bytes;
+  }
   let file: number | undefined;
   try {
     file = openSync(source.path, 'r');

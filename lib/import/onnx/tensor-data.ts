@@ -43,6 +43,14 @@ export async function readTensor(
   }
   if (source.kind === 'inline') return source.bytes;
   const bytes = new Uint8Array(length);
+  if (source.kind === 'joined') {
+    let done = 0;
+    for (const part of source.parts) {
+      bytes.set(await readTensor({ ...tensor, source: part }, limit), done);
+      done += sourceLength(part);
+    }
+    return bytes;
+  }
   await withFile(source.path, (file) => readFully(file, source.path, bytes, source.offset));
   return bytes;
 }
@@ -54,6 +62,10 @@ export async function* tensorBytes(
 ): AsyncGenerator<Uint8Array, void, undefined> {
   if (source.kind === 'inline') {
     yield source.bytes;
+    return;
+  }
+  if (source.kind === 'joined') {
+    for (const part of source.parts) yield* tensorBytes(part, options);
     return;
   }
   const block = new Uint8Array(Math.min(source.length, options.blockBytes ?? BLOCK_BYTES));
@@ -69,6 +81,17 @@ export async function* tensorRows(
   const convert = converter(tensor.dataType);
   const { source } = tensor;
   const rowBytes = dim * convert.width;
+  if (source.kind === 'joined') {
+    let before = 0;
+    for (const part of source.parts) {
+      const count = sourceLength(part) / rowBytes;
+      const rowsOfPart = { ...tensor, dims: [count, dim], source: part };
+      for await (const block of tensorRows(rowsOfPart, options))
+        yield { ...block, start: before + block.start };
+      before += count;
+    }
+    return;
+  }
   const rowsPerBlock = Math.max(
     1,
     Math.min(rows, Math.floor((options.blockBytes ?? BLOCK_BYTES) / (dim * 4))),

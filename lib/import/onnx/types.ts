@@ -33,7 +33,9 @@ export type TensorSource =
       readonly offset: number;
       /** Bytes. */
       readonly length: number;
-    };
+    }
+  /** Several, one after another: rows of a table that the graph concatenates. */
+  | { readonly kind: 'joined'; readonly parts: readonly TensorSource[]; readonly length: number };
 
 export interface OnnxTensor {
   readonly name: string;

@@ -85,7 +85,7 @@ export class MessageWriter {
       } else {
         flush();
         result.parts.push(part);
-        result.length += part.kind === 'file' ? part.length : part.bytes.byteLength;
+        result.length += sourceLength(part);
       }
     }
     flush();
