@@ -89,6 +89,8 @@ Result<std::vector<EngineOutput>> FusedEngine::Once(const std::vector<EngineBind
   GYR_RETURN_IF_ERROR(CheckRowCount(rows));
   Result<std::vector<int64_t>> symbols = SymbolsOf(model_->graph, inputs, {});
   if (!symbols.ok()) return symbols.status();
+  // Before memory of the outputs' sizes is asked for.
+  GYR_RETURN_IF_ERROR(InferShapes(model_->graph, symbols.value()).status());
   std::vector<EngineOutput> results;
   std::vector<EngineBinding> outputs;
   for (const GraphOutput& output : model_->graph.outputs) {

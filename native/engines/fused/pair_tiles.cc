@@ -25,15 +25,17 @@ std::vector<PairTile> MakePairTiles(const std::vector<int32_t>& pairs) {
   });
   std::vector<PairTile> tiles;
   std::array<int32_t, 2> at = {-1, -1};
-  size_t first = 0;  // of the tiles at this place: a pair that comes twice needs a second one
+  size_t first = 0;                   // of the tiles at this place
+  std::array<size_t, 16> taken = {};  // how many of those have the cell: a pair that comes twice
+                                      // needs a second tile
   for (const Entry& entry : entries) {
     if (entry.left_tile != at[0] || entry.right_tile != at[1]) {
       at = {entry.left_tile, entry.right_tile};
       first = tiles.size();
+      taken.fill(0);
     }
     const auto cell = static_cast<size_t>(entry.cell);
-    size_t t = first;
-    while (t < tiles.size() && tiles[t].place[cell] >= 0) ++t;
+    const size_t t = first + taken[cell]++;
     if (t == tiles.size()) {
       PairTile& tile = tiles.emplace_back();
       // Rows that no pair of the tile names are replaced by ones that it does.

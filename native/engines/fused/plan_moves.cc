@@ -1,6 +1,4 @@
 // Steps of operators that move elements and compute nothing.
-#include <algorithm>
-
 #include "engines/fused/plan_loops.h"
 #include "engines/fused/planner.h"
 
@@ -11,19 +9,15 @@ void Planner::Concat(const Node& node, int value) {
   const int64_t outer = Before(dims, node.axis);
   const int64_t row = dims[static_cast<size_t>(node.axis)] * Behind(dims, node.axis);
   int64_t offset = 0;
-  std::vector<int> seen;
   for (const int in : node.in) {
     const ValuePlace& place = plan_.layout.values[static_cast<size_t>(in)];
     const RootPlace& root = Root(place.root);
     const int64_t width = ShapeOf(in).elements / outer;
-    // The same root may be an operand twice: only its first place is where it was written.
+    // The same root may be an operand twice: only at its own offset it is already written.
     const bool placed = plan_.layout.placed[static_cast<size_t>(place.root)] &&
                         root.parent == value && place.offset == 0 &&
-                        std::find(seen.begin(), seen.end(), place.root) == seen.end() &&
                         root.offset == Root(value).offset + offset;
-    if (placed) {
-      seen.push_back(place.root);
-    } else {
+    if (!placed) {
       Step step = NewStep(RunPlace, value);
       step.in[0] = OperandOf(in);
       step.y.offset += offset;

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdint>
 #include <mutex>
+#include <new>
 #include <system_error>
 #include <thread>
 
@@ -78,6 +79,8 @@ class Helpers {
       }
     } catch (const std::system_error&) {
       // Runs do with the helpers there are.
+    } catch (const std::bad_alloc&) {
+      // As above: those that were started have to be counted, and signals let through again.
     }
     count_.store(have);
     pthread_sigmask(SIG_SETMASK, &before, nullptr);

@@ -46,17 +46,14 @@ void Periodic(const float* x, float* y, int64_t n, bool cosine) {
     const int64_t count = n - i < V::kWidth ? n - i : V::kWidth;
     float in[V::kWidth] = {};
     float out[V::kWidth];
-    bool near = true;
+    // Element by element: a result must not depend on its neighbours.
+    const auto near = [](float v) { return v >= -8192.0f && v <= 8192.0f; };
+    for (int64_t j = 0; j < count; ++j) in[j] = near(x[i + j]) ? x[i + j] : 0.0f;
+    V::Store(out, M::SinQuarter(V::Load(in), cosine ? 1 : 0));
     for (int64_t j = 0; j < count; ++j) {
-      in[j] = x[i + j];
-      near = near && in[j] >= -8192.0f && in[j] <= 8192.0f;
+      const float v = x[i + j];
+      y[i + j] = near(v) ? out[j] : (cosine ? ::cosf(v) : ::sinf(v));
     }
-    if (near) {
-      V::Store(out, M::SinQuarter(V::Load(in), cosine ? 1 : 0));
-    } else {
-      for (int64_t j = 0; j < count; ++j) out[j] = cosine ? ::cosf(in[j]) : ::sinf(in[j]);
-    }
-    for (int64_t j = 0; j < count; ++j) y[i + j] = out[j];
   }
 }
 
