@@ -287,14 +287,15 @@ class Interpreter {
     const size_t column = at.empty() ? 0 : static_cast<size_t>(at.back());
     const double y = ActOf(act, x, column, others_);
     if (act.fn == ActFn::kNone || *tolerance < 0) return y;
-    double widest = 0;
+    const bool swings = act.fn == ActFn::kCos || act.fn == ActFn::kSin;
+    double widest = swings ? *tolerance : 0;  // not least at the ends, as with the others
+
     for (const double side : {x - *tolerance, x + *tolerance}) {
       const double other = ActOf(act, side, column, others_);
       widest = std::max(widest, std::isfinite(other) && std::isfinite(y) ? std::fabs(other - y)
                                 : other == y || (std::isnan(other) && std::isnan(y)) ? 0
                                                                                      : kInf);
     }
-    // sin and cos: f32 arguments of any size have their own rounding.
     *tolerance = std::isinf(widest) || std::fabs(x) > kHuge ? kAnything
                                                             : widest + kUnit * (1 + std::fabs(y));
     return y;

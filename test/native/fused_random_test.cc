@@ -227,7 +227,7 @@ class FusedRandom : public ::testing::TestWithParam<bool> {};
 
 TEST_P(FusedRandom, EveryNodeIsWhatItsOperandsMakeIt) {
   const bool corners = GetParam();
-  for (uint64_t seed = 1; seed <= Scaled(60); ++seed) {
+  for (uint64_t seed = 1; seed <= Scaled(40); ++seed) {
     const RandomGraph random(seed, 20);
     const size_t nodes = 20;
     Bench bench;

@@ -91,7 +91,7 @@ test('without ONNX Runtime a lowered bundle loads and scores; others say what is
   const lowered = await loadModel(join(directory, 'dcn-v1.dynamo.onnx'));
   expect(lowered.info.engine).toBe('fused');
   await lowered.close();
-  await expect(loadModel(join(directory, 'caser.dynamo.onnx'))).rejects.toMatchObject({
+  await expect(loadModel(join(directory, 'gru4rec.dynamo.onnx'))).rejects.toMatchObject({
     code: 'ENGINE_UNAVAILABLE',
     message: expect.stringContaining('/missing/libonnxruntime.so.1'),
   });

@@ -362,7 +362,7 @@ function reduceTensor(
   const n = elementCount(drop.map((i) => a.dims[i] as number));
   if (n === 0) return null;
   const data = Array.from({ length: moved.data.length / n }, (_, i) =>
-    moved.data.slice(i * n, (i + 1) * n).reduce(combine),
+    moved.data.slice(i * n, (i + 1) * n).reduce((x, y) => combine(x, y)),
   );
   const keepDims = intAttribute(node, 'keepdims', 1) === 1;
   const dims = keepDims

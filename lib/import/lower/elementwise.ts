@@ -146,12 +146,12 @@ export function where(node: OnnxNode, c: Context): readonly Tensor[] {
 
 export function clip(node: OnnxNode, c: Context): readonly Tensor[] {
   const t = c.tensor(node, 0);
-  const limit = (at: number, name: string): number | null => {
-    const own = floatAttribute(node, name);
-    if (own !== null || !c.has(node, at)) return own;
-    const given = c.number(node, at);
-    return given ?? fail('limits that are not constant');
-  };
+  if ([1, 2].some((at) => c.has(node, at) && c.number(node, at) === null)) {
+    const low = c.has(node, 1) ? combine(c, 'max', t, c.tensor(node, 1)) : t;
+    return [c.has(node, 2) ? combine(c, 'min', low, c.tensor(node, 2)) : low];
+  }
+  const limit = (at: number, name: string): number | null =>
+    floatAttribute(node, name) ?? (c.has(node, at) ? c.number(node, at) : null);
   const [min, max] = [limit(1, 'min'), limit(2, 'max')];
   const act = {
     fn: 'clip',

@@ -52,7 +52,7 @@ export function reduceRule(node: OnnxNode, c: Context): readonly Tensor[] | null
 }
 
 /** Keeps the reduced axes, of size 1. */
-function reduced(c: Context, t: Tensor, fn: string, axes: readonly number[]): Tensor {
+export function reduced(c: Context, t: Tensor, fn: string, axes: readonly number[]): Tensor {
   const inner = axes.map((axis) => innerAxis(t, axis, 'a reduction'));
   const isIdempotent = fn === 'max' || fn === 'min' || fn === 'mean';
   const val = c.g.reduce(isIdempotent ? t.val : fullAt(c.g, t, inner), fn, inner, true);

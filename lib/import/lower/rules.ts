@@ -2,6 +2,7 @@
 import { intAttribute } from '../analyze/attributes.js';
 import type { OnnxNode } from '../onnx/types.js';
 import type { Context } from './context.js';
+import { conv, pool } from './conv.js';
 import * as elementwise from './elementwise.js';
 import { combine, type Rule } from './elementwise.js';
 import * as matrix from './matrix.js';
@@ -31,6 +32,11 @@ const RULES: Readonly<Record<string, Rule>> = {
   MatMul: matrix.matMulRule,
   Gemm: matrix.gemm,
   Einsum: matrix.einsum,
+  Conv: conv,
+  MaxPool: pool,
+  AveragePool: pool,
+  GlobalMaxPool: pool,
+  GlobalAveragePool: pool,
   Softmax: reduce.softmax,
   LogSoftmax: reduce.softmax,
   LayerNormalization: reduce.layerNorm,

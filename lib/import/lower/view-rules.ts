@@ -242,6 +242,26 @@ export function cumSum(node: OnnxNode, c: Context): readonly Tensor[] {
   return [{ ...t, val: c.g.transpose(c.g.linear(moved, w), swap), bound: t.bound * n }];
 }
 
+/** With so many elements of one value before and after those along an axis. */
+export function padAxis(
+  c: Context,
+  t: Tensor,
+  axis: number,
+  before: number,
+  after: number,
+  value: number,
+): Tensor {
+  const [front, back] = [before, after].map((n): Tensor[] => {
+    if (n === 0) return [];
+    innerAxis(t, axis, 'padding');
+    const scalar = shared(c.g.scalar(value), t.type, t.bound);
+    const dims = onnxDims(t, c.batch).with(axis, p.poly(n));
+    return [views.expand(c.g, scalar, dims, c.batch)];
+  }) as [Tensor[], Tensor[]];
+  if (front.length + back.length === 0) return t;
+  return views.concat(c.g, [...front, t, ...back], axis, c.batch);
+}
+
 export function pad(node: OnnxNode, c: Context): readonly Tensor[] {
   let t = c.tensor(node, 0);
   const mode = node.attributes.get('mode');
@@ -256,15 +276,7 @@ export function pad(node: OnnxNode, c: Context): readonly Tensor[] {
     const axis = normalAxis(raw, t.axes.length);
     const sides = [pads[i] as number, pads[i + axes.length] as number];
     if (sides.some((n) => n < 0)) return fail('by less than nothing');
-    const [before, after] = sides.map((n): Tensor[] => {
-      if (n === 0) return [];
-      innerAxis(t, axis, 'padding');
-      const scalar = shared(c.g.scalar(value), t.type, t.bound);
-      const dims = onnxDims(t, c.batch).with(axis, p.poly(n));
-      return [views.expand(c.g, scalar, dims, c.batch)];
-    }) as [Tensor[], Tensor[]];
-    if (before.length + after.length === 0) continue;
-    t = views.concat(c.g, [...before, t, ...after], axis, c.batch);
+    t = padAxis(c, t, axis, sides[0] as number, sides[1] as number, value);
   }
   return [t];
 }

@@ -19,8 +19,6 @@ const fixtures = await readFixtures();
 
 /** Fixtures whose dense network the fused engine does not run, by what is in the way. */
 const NOT_COVERED: Readonly<Record<string, RegExp>> = {
-  'caser.': /Conv .* is not covered/,
-  'ctr-xdeepfm.': /Conv .* is not covered/,
   'dien-gru.': /GRU .* is not covered/,
   'gru4rec.': /GRU .* is not covered/,
   'dien-lstm-fixed-batch.': /LSTM .* is not covered/,
@@ -35,7 +33,6 @@ const NOT_COVERED: Readonly<Record<string, RegExp>> = {
   'sequence-first.': /GRU .* is not covered/,
   'sequence-first-features.': /GRU .* is not covered/,
   'sequence-first-dynamic-length.': /GRU .* is not covered/,
-  'squeeze-conv.': /Conv .* is not covered/,
 };
 
 describe.each(fixtures.map((fixture) => [fixture.name, fixture] as const))(

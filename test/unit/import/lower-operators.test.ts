@@ -147,6 +147,15 @@ const CASES: Record<string, Case> = {
     initializers: [numbers('high', [], 0.25)],
     out: same,
   },
+  'Clip by what is computed': {
+    nodes: [
+      ['ReduceMin', ['w'], i('keepdims', 0)],
+      ['ReduceMax', ['w'], i('keepdims', 0)],
+      ['Clip', ['x', 'v0', 'v1']],
+    ],
+    initializers: [weights('w', 4)],
+    out: same,
+  },
   'PRelu per channel': {
     nodes: [['PRelu', ['x', 's']]],
     initializers: [weights('s', 4)],
@@ -208,6 +217,54 @@ const CASES: Record<string, Case> = {
     initializers: [weights('w', 5, 3)],
     out: [5, 4],
   },
+  'Conv of single columns': {
+    nodes: [['Conv', ['x', 'w', 'b']]],
+    initializers: [weights('w', 5, 3, 1), weights('b', 5)],
+    out: [5, 4],
+  },
+  'Conv with pads, strides and dilations': {
+    nodes: [
+      ['Conv', ['x', 'w'], list('pads', 1, 3), list('strides', 2), list('dilations', 2)],
+      ['Relu', ['_']],
+    ],
+    initializers: [weights('w', 2, 3, 3)],
+    x: [3, 9],
+    out: [2, 5],
+  },
+  'Conv over a free length': {
+    nodes: [['Conv', ['x', 'w', 'b'], list('pads', 1, 1)]],
+    initializers: [weights('w', 2, 3, 3), weights('b', 2)],
+    x: [3, 'length'],
+    out: [2, 'length'],
+  },
+  'Conv as wide as the rows': {
+    nodes: [
+      ['Conv', ['x', 'w', 'b']],
+      ['Squeeze', ['_', 'last']],
+      ['MaxPool', ['_'], list('kernel_shape', 5)],
+    ],
+    initializers: [weights('w', 6, 2, 3, 4), weights('b', 6), integers('last', 3)],
+    x: [2, 7, 4],
+    out: [6, 1],
+  },
+  'Conv over an image, the same size': {
+    nodes: [['Conv', ['x', 'w'], s('auto_pad', 'SAME_UPPER')]],
+    initializers: [weights('w', 3, 2, 3, 2)],
+    x: [2, 5, 4],
+    out: [3, 5, 4],
+  },
+  'MaxPool with pads': {
+    nodes: [['MaxPool', ['x'], list('kernel_shape', 3), list('strides', 2), list('pads', 1, 1)]],
+    x: [2, 7],
+    out: [2, 4],
+  },
+  'AveragePool over an image': {
+    nodes: [['AveragePool', ['x'], list('kernel_shape', 2, 3), list('strides', 1, 2)]],
+    x: [2, 4, 7],
+    out: [2, 3, 3],
+  },
+  GlobalMaxPool: { nodes: [['GlobalMaxPool', ['x']]], out: [3, 1] },
+  GlobalAveragePool: { nodes: [['GlobalAveragePool', ['x']]], x: [3, 4, 2], out: [3, 1, 1] },
   'vector on the right': {
     nodes: [['MatMul', ['x', 'w']]],
     initializers: [weights('w', 4)],
@@ -453,6 +510,30 @@ describe('what the fused graph has no form for', () => {
         out: ['batch'],
       },
       /meet each other/,
+    ],
+    'Conv in groups': [
+      {
+        nodes: [['Conv', ['x', 'w'], i('group', 3)]],
+        initializers: [weights('w', 3, 1, 2)],
+        out: [3, 3],
+      },
+      /groups of channels/,
+    ],
+    'Conv by weights that are computed': [
+      { nodes: [['Conv', ['x', 'y']]], x: [1, 4], y: [1, 2], out: [2, 3] },
+      /weights/,
+    ],
+    'strides along a free length': [
+      {
+        nodes: [['MaxPool', ['x'], list('kernel_shape', 2), list('strides', 2)]],
+        x: [1, 'length'],
+        out: [1, 'half'],
+      },
+      /strides along a free dimension/,
+    ],
+    'windows of several sizes': [
+      { nodes: [['AveragePool', ['x'], list('kernel_shape', 2), list('pads', 1, 1)]], out: [3, 5] },
+      /several sizes/,
     ],
     'an unknown operator': [{ nodes: [['Hardmax', ['x']]], out: same }, /Hardmax .* not covered/],
     'a part of the batch': [
