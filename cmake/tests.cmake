@@ -27,3 +27,5 @@ endif()
 target_compile_definitions(gyrfalcon_tests PRIVATE
   GYRFALCON_SOURCE_DIR="${CMAKE_CURRENT_SOURCE_DIR}")
 add_test(NAME gyrfalcon_tests COMMAND gyrfalcon_tests)
+
+include(cmake/cuda.cmake)

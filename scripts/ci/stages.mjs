@@ -1,4 +1,5 @@
 // The stages of `npm test`, in order. Each returns how many tests or checks passed and failed.
+import { readFileSync } from 'node:fs';
 import { checkBinary } from './binary.mjs';
 import { ensurePackages } from './packages.mjs';
 import {
@@ -56,6 +57,23 @@ function neon() {
   );
 }
 
+// Too long on the simulator; KernelShapeTest has the dims that differ there.
+const LESS = '--gtest_filter=-LookupDifferentialTest.EveryDim*';
+
+function cuda() {
+  run(process.execPath, ['scripts/cuda-kernels.mjs', 'build/cuda']);
+  const { reason } = JSON.parse(readFileSync(inRoot('build/cuda/kernels.json'), 'utf8'));
+  if (reason !== undefined) {
+    console.log(`no CUDA kernels: ${reason}`);
+    return { passed: 0, failed: 0 };
+  }
+  run('cmake', ['--build', 'build', '--target', 'gyrfalcon_cuda_tests', '-j', jobs]);
+  run(process.execPath, ['scripts/cuda-report.mjs']);
+  return runGoogleTest('cuda', inRoot('build/gyrfalcon_cuda_tests'), [LESS], {
+    env: { GYRFALCON_TEST_CASES: '300' },
+  });
+}
+
 function example() {
   run(process.execPath, ['examples/movielens/run.mjs']);
   return once;
@@ -76,6 +94,12 @@ export const stages = [
     name: 'native',
     about: 'C++ tests',
     run: () => runGoogleTest('native', inRoot('build/gyrfalcon_tests'), []),
+    needs: ['build'],
+  },
+  {
+    name: 'cuda',
+    about: "CUDA kernels on the simulator, ptxas' report",
+    run: cuda,
     needs: ['build'],
   },
   { name: 'neon', about: 'arm64 kernels under qemu', run: neon, needs: ['packages'] },
