@@ -9,7 +9,7 @@
 namespace cusim {
 namespace {
 
-using Wide = __int128;
+__extension__ typedef __int128 Wide;  // any sum or product of 64-bit numbers
 
 float F32(uint64_t bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits)); }
 uint64_t Bits(float value) { return std::bit_cast<uint32_t>(value); }
