@@ -32,7 +32,7 @@ export interface RaggedInput {
   kind: 'ragged';
   dtype: 'i32' | 'i64';
   weights: boolean;
-  source?: { offsets?: string; weights?: string };
+  source?: { offsets?: string; lengths?: string; weights?: string };
 }
 
 export type ManifestInput = TensorInput | RaggedInput;

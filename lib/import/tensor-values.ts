@@ -73,9 +73,9 @@ export function moveBatch(
   dims: readonly number[],
   axis: number,
 ): { values: Float64Array; dims: number[] } {
+  if (axis === 0) return { values, dims: [...dims] };
   const [rows = 1, ...rest] = dims;
   const moved = [...rest.slice(0, axis), rows, ...rest.slice(axis)];
-  if (axis === 0) return { values, dims: moved };
   const inner = rest.slice(axis).reduce((total, size) => total * size, 1);
   const outer = rest.slice(0, axis).reduce((total, size) => total * size, 1);
   const out = new Float64Array(values.length);

@@ -172,7 +172,7 @@ function raggedSample(
   return sample;
 }
 
-/** Offsets by ragged input. Inputs that shared one offsets tensor in the original share them here. */
+/** Offsets by ragged input. Inputs that shared one tensor of offsets or lengths in the original share them here. */
 function offsetsOfInputs(
   manifest: Manifest,
   rows: number,
@@ -183,7 +183,7 @@ function offsetsOfInputs(
   const byInput = new Map<string, Int32Array>();
   for (const input of manifest.inputs) {
     if (input.kind !== 'ragged') continue;
-    const source = input.source?.offsets;
+    const source = input.source?.offsets ?? input.source?.lengths;
     const shared = source === undefined ? undefined : bySource.get(source);
     const offsets = shared ?? randomOffsets(rows, totals.get(input.name), random);
     if (source !== undefined) bySource.set(source, offsets);

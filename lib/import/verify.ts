@@ -189,6 +189,10 @@ function product(sizes: readonly (number | undefined)[]): number {
   return sizes.reduce((total: number, size) => total * (size ?? Number.NaN), 1);
 }
 
+function rowLengths(offsets: Int32Array): Int32Array {
+  return offsets.subarray(1).map((end, row) => end - (offsets[row] as number));
+}
+
 /** Feeds samples to the original in the form that it declares. */
 class OriginalCaller {
   /** Whether offsets come with the end of the last row; PyTorch calls it include_last_offset. */
@@ -313,10 +317,15 @@ class OriginalCaller {
         const { values, dims } = moveBatch(value.values, value.dims, axis);
         put(input.name, values, dims);
       } else if (value !== undefined && input.kind === 'ragged') {
-        const { offsets: offsetsName, weights: weightsName } = input.source ?? {};
+        const {
+          offsets: offsetsName,
+          lengths: lengthsName,
+          weights: weightsName,
+        } = input.source ?? {};
         put(input.name, value.indices, [value.indices.length]);
         const offsets = lastOffset ? value.offsets : value.offsets.subarray(0, sample.rows);
         if (offsetsName !== undefined) put(offsetsName, offsets, [offsets.length]);
+        if (lengthsName !== undefined) put(lengthsName, rowLengths(value.offsets), [sample.rows]);
         if (weightsName !== undefined && value.weights !== undefined) {
           put(weightsName, value.weights, [value.weights.length]);
         }

@@ -28,8 +28,11 @@ Status ReadTensorInput(const JsonCursor& at, const NameIndex& symbols, InputSpec
 }
 
 Status CheckRaggedSource(const JsonCursor& at) {
-  const Result<JsonObject> source = JsonObject::Open(at, {}, {"offsets", "weights"});
+  const Result<JsonObject> source = JsonObject::Open(at, {}, {"offsets", "lengths", "weights"});
   if (!source.ok()) return source.status();
+  if (source.value().Find("offsets") && source.value().Find("lengths")) {
+    return at.Invalid("offsets or lengths, not both");
+  }
   return at.EachMember([](const JsonCursor& member, std::string_view) {
     std::string name;
     return ReadName(member, &name);

@@ -60,6 +60,11 @@ def offsets(name, of, last=False, dtype="int64"):
     return Input(name, dtype, ["batch+1" if last else "batch"], {"kind": "offsets", "of": of})
 
 
+def bag_lengths(name, of, rows=0, dtype="int64"):
+    """How many ids of `of` each bag has; with `rows` the same in each row of a stack."""
+    return Input(name, dtype, [rows, "batch"] if rows else ["batch"], {"kind": "bag-lengths", "of": of})
+
+
 def normal(name, *shape):
     return Input(name, "float32", list(shape), {"kind": "normal"})
 
@@ -127,7 +132,8 @@ def make_inputs(fixture: Fixture, batch: int, seed: int, symbols: dict | None = 
     rng = np.random.default_rng(seed)
     size = _sizes(fixture, batch, symbols or {})
     feeds: dict[str, np.ndarray] = {}
-    offset_inputs = {i.generator["of"]: i for i in fixture.inputs if i.generator["kind"] == "offsets"}
+    kinds = ("offsets", "bag-lengths")
+    offset_inputs = {i.generator["of"]: i for i in fixture.inputs if i.generator["kind"] in kinds}
     totals: dict[str, int] = {}
     for indices, spec in offset_inputs.items():
         symbol = next(i for i in fixture.inputs if i.name == indices).shape[-1]
@@ -137,7 +143,9 @@ def make_inputs(fixture: Fixture, batch: int, seed: int, symbols: dict | None = 
         if isinstance(symbol, int):
             starts = np.concatenate([[0], np.sort(rng.integers(0, symbol, size=batch - 1)), [symbol]])
         total = int(starts[-1])
-        if spec.shape[-1] != "batch+1":
+        if spec.generator["kind"] == "bag-lengths":
+            starts = np.diff(starts)
+        elif spec.shape[-1] != "batch+1":
             starts = starts[:-1]
         if len(spec.shape) == 2:
             starts = np.stack([starts] * spec.shape[0])

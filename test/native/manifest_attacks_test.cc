@@ -138,8 +138,10 @@ TEST(ManifestAttacks, OnInputs) {
       {"ragged without weights key", R"(, "weights": false)", "", kInvalid, "weights"},
       {"ragged weights is 0", R"("weights": false)", R"("weights": 0)", kInvalid,
        "inputs[3].weights"},
-      {"source of another key", R"("offsets": "genre_offsets")", R"("lengths": "x")", kInvalid,
-       "inputs[2].source.lengths"},
+      {"source of another key", R"("offsets": "genre_offsets")", R"("starts": "x")", kInvalid,
+       "inputs[2].source.starts"},
+      {"source of offsets and lengths", R"("offsets": "genre_offsets")",
+       R"("offsets": "genre_offsets", "lengths": "x")", kInvalid, "inputs[2].source"},
       {"source with an empty name", R"("genre_offsets")", R"("")", kInvalid,
        "inputs[2].source.offsets"},
   });

@@ -72,7 +72,9 @@ function poolRagged(
   batchSize: Poly,
 ): Grid | null {
   const { source } = bounds;
-  if (source.kind !== 'input') return null;
+  if (source.kind === 'range') return null;
+  const areLengths = source.kind === 'lengths';
+  const complete = bounds.complete && !areLengths;
   const parts = (grid.cells[0] as RowCell).parts.map((first, i): Bag | null => {
     const own = grid.cells.map((cell) => (cell as RowCell).parts[i] as Bag);
     const whole = own.every((bag, at) => follows(bag, first, at)) && first.run.start === 0;
@@ -81,7 +83,7 @@ function poolRagged(
       ...first.run,
       count: 1,
       step: 1,
-      ragged: { offsets: source.name, complete: bounds.complete },
+      ragged: { offsets: source.name, complete, areLengths },
     };
     return { ...first, run, pooling: mode };
   });

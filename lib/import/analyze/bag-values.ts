@@ -1,8 +1,8 @@
 /** The operators in the body of an EmbeddingBag's loop, on values of one bag of unknown number. */
-import type { OnnxNode } from '../onnx/types.js';
-import { intAttribute } from './attributes.js';
+import { type OnnxNode, OnnxType } from '../onnx/types.js';
+import { intAttribute, intsAttribute } from './attributes.js';
 import { bagCount, sameBounds, samePadding } from './bounds.js';
-import type { Grid, LoopTest, PooledSegment, Segment, Value } from './domain.js';
+import type { Grid, LoopTest, Opaque, PooledSegment, Segment, Value } from './domain.js';
 import { axisSize } from './grid.js';
 import type { Poly } from './poly.js';
 import * as p from './poly.js';
@@ -62,6 +62,7 @@ function evaluateOne(
     case 'Unsqueeze':
     case 'Cast':
     case 'CastLike':
+      if (a?.kind === 'computed') return asColumn(node, inputs);
       if (a?.kind === 'segment') return throughSegments(node, inputs, evaluatePlain);
       if (a?.kind === 'pooled') return node.opType === 'Cast' ? a : null;
       if (a !== null && a !== undefined && isPlace(a)) return a;
@@ -100,7 +101,11 @@ function evaluateOne(
     case 'Not':
       return a?.kind === 'test' && a.test === 'padding' ? { ...a, test: 'not-padding' } : null;
     case 'Mul':
-      return throughSegments(node, inputs, evaluatePlain);
+      return (
+        scale(a ?? null, b ?? null) ??
+        scale(b ?? null, a ?? null) ??
+        throughSegments(node, inputs, evaluatePlain)
+      );
     case 'Div':
       return a?.kind === 'pooled' &&
         a.mode === 'sum' &&
@@ -213,7 +218,9 @@ function slice(node: OnnxNode, inputs: Inputs): Value | null {
       ? null
       : { kind: 'bound', dataType: data?.dataType ?? 0, bounds, shift: bounds.shift + start.shift };
   }
-  if (start?.kind !== 'bound' || start.shift !== 0 || data?.kind !== 'grid') return null;
+  if (start?.kind !== 'bound' || start.shift !== 0) return null;
+  if (data?.kind === 'opaque') return computed(node.inputs[0] ?? '', data, start, end ?? null);
+  if (data?.kind !== 'grid') return null;
   const segment = {
     kind: 'segment',
     dataType: data.dataType,
@@ -228,6 +235,32 @@ function slice(node: OnnxNode, inputs: Inputs): Value | null {
   return total?.length === 1 && p.equal(total[0] as Poly, rows)
     ? { ...segment, toEnd: true }
     : null;
+}
+
+/** Per-sample weights that are no input: the dense graph's, bag by bag. */
+function computed(
+  name: string,
+  { dataType, shape }: Opaque,
+  start: Extract<Value, { kind: 'bound' }>,
+  end: Value | null,
+): Value | null {
+  if (shape?.length !== 1 || dataType !== OnnxType.float) return null;
+  if (end?.kind !== 'bound' || end.shift !== 1 || !sameBounds(start.bounds, end.bounds))
+    return null;
+  return { kind: 'computed', dataType, name, bounds: start.bounds, isColumn: false };
+}
+
+function asColumn(node: OnnxNode, [data, given]: Inputs): Value | null {
+  if (data?.kind !== 'computed' || data.isColumn || node.opType !== 'Unsqueeze') return null;
+  const axes = intsAttribute(node, 'axes') ?? toInts(given ?? null)?.values.map(p.constant);
+  const isLast = axes?.length === 1 && (axes[0] === 1 || axes[0] === -1);
+  return isLast ? { ...data, isColumn: true } : null;
+}
+
+function scale(rows: Value | null, by: Value | null): Value | null {
+  if (rows?.kind !== 'segment' || by?.kind !== 'computed' || !by.isColumn) return null;
+  if (rows.toEnd || rows.grid.axes.length !== 2 || !sameBounds(rows.bounds, by.bounds)) return null;
+  return { kind: 'scaled', dataType: rows.dataType, segment: rows, weights: by.name };
 }
 
 /** An operator that treats every row alike, on segments as on the whole. */
@@ -307,6 +340,11 @@ const MODES: Readonly<Record<string, PooledSegment['mode']>> = {
 
 function pool(node: OnnxNode, inputs: Inputs): Value | null {
   const [data] = inputs;
+  if (data?.kind === 'scaled' && node.opType === 'ReduceSum') {
+    const along = reduceAxes(node, inputs, 2);
+    const isSum = along?.length === 1 && along[0] === 0 && intAttribute(node, 'keepdims', 1) === 0;
+    return isSum ? { ...data, kind: 'scaled-pooled' } : null;
+  }
   if (data?.kind !== 'segment' || data.toEnd) return null;
   const axes = reduceAxes(node, inputs, data.grid.axes.length);
   if (axes?.length !== 1 || axes[0] !== 0) return null;

@@ -9,7 +9,7 @@ export function sameBounds(a: Bounds | null, b: Bounds | null): boolean {
   if (a.complete !== b.complete || !p.equal(a.length, b.length)) return false;
   if (a.source.kind === 'range')
     return b.source.kind === 'range' && a.source.step === b.source.step;
-  return b.source.kind === 'input' && a.source.name === b.source.name;
+  return b.source.kind === a.source.kind && a.source.name === b.source.name;
 }
 
 export function samePadding(a: Padding | null, b: Padding | null): boolean {

@@ -45,6 +45,7 @@ export function dtypeName(dataType: number): DtypeName | null {
 export interface RaggedUse {
   readonly offsets: string;
   readonly complete: boolean;
+  readonly areLengths: boolean;
   weights: string | null;
 }
 
@@ -78,7 +79,11 @@ export function inputUse(
     const known = ragged.get(input);
     if (known === undefined) ragged.set(input, { ...source, weights });
     else {
-      if (known.offsets !== source.offsets || known.complete !== source.complete)
+      if (
+        known.offsets !== source.offsets ||
+        known.complete !== source.complete ||
+        known.areLengths !== source.areLengths
+      )
         return { conflict: input };
       if (weights !== null && known.weights !== null && weights !== known.weights)
         return { conflict: input };
@@ -124,7 +129,7 @@ export function manifestInputs(
         dtype: idType(info, use, options),
         weights: ragged.weights !== null,
         source: {
-          offsets: ragged.offsets,
+          [ragged.areLengths ? 'lengths' : 'offsets']: ragged.offsets,
           ...(ragged.weights === null ? {} : { weights: ragged.weights }),
         },
       });

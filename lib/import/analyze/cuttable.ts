@@ -2,6 +2,7 @@
 import { joinRuns, lengthsFollow, sameMap, samePadding } from './bags.js';
 import type { Bag, Factor, Grid } from './domain.js';
 import { axisSize } from './grid.js';
+import { NOT_BATCHED } from './inputs.js';
 import * as p from './poly.js';
 
 /** docs/bundle-format.md, bags and tables. */
@@ -14,6 +15,9 @@ const MANY_BAGS = 64;
 const MANY_PER_SOURCE = 4;
 /** Each bag along a free dimension has a slot of its own. */
 const MAX_PER_SYMBOL = 64;
+
+const UNEVEN =
+  'its ids have no batch axis: one list for all rows, or bags that are no sum or mean that a bundle has';
 
 /** The bags of a batch row, in the order of its numbers. */
 export function bagsOf(grid: Grid): readonly Bag[] {
@@ -55,7 +59,8 @@ export function obstacle(grid: Grid): string | null {
     factors.filter((factor) => factor.kind === kind).length;
   const bags = bagsOf(grid);
   if (bags.length === 0) return 'they are no rows';
-  if (count('batch') !== 1) return 'its ids have no batch axis';
+  if (count('batch') === 0 && count('symbol') > 0) return UNEVEN;
+  if (count('batch') !== 1) return `its ids have no batch axis: ${NOT_BATCHED}`;
   if (count('copy') > 0) return 'its rows are repeated';
   if (count('symbol') > 1) return 'its ids have two free dimensions';
   if (count('symbol') === 1 && bags.length > MAX_PER_SYMBOL)

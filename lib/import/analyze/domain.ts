@@ -147,6 +147,8 @@ export interface RaggedSource {
   readonly offsets: string;
   /** The offsets input holds the total as its last entry. */
   readonly complete: boolean;
+  /** The offsets input holds the bags' lengths instead. */
+  readonly areLengths: boolean;
 }
 
 export interface Bag {
@@ -195,6 +197,8 @@ export interface ConstTensor {
 /** Where the offsets of ragged bags come from. */
 export type OffsetSource =
   | { readonly kind: 'input'; readonly name: string; readonly length: Poly }
+  /** The sums of an input of lengths. */
+  | { readonly kind: 'lengths'; readonly name: string; readonly length: Poly }
   /** 0, step, 2·step, …: bags of `step` ids. */
   | { readonly kind: 'range'; readonly step: number; readonly length: Poly };
 
@@ -230,9 +234,21 @@ export type Value =
       readonly length: Poly;
     }
   | { readonly kind: 'bounds'; readonly dataType: number; readonly bounds: Bounds }
+  | LengthList
   | { readonly kind: 'grid'; readonly dataType: number; readonly grid: Grid }
   | LoopValue
   | Opaque;
+
+/** 0 and `count` lengths of bags from an input, or the sums of that list, without the first `skip` and last `drop`. */
+export interface LengthList {
+  readonly kind: 'lengths';
+  readonly dataType: number;
+  readonly input: string;
+  readonly count: Poly;
+  readonly isSummed: boolean;
+  readonly skip: number;
+  readonly drop: number;
+}
 
 /** Values that exist only while the body of an EmbeddingBag loop is read (embedding-bag.ts). */
 export type LoopValue =
@@ -282,7 +298,22 @@ export type LoopValue =
   | { readonly kind: 'sequence'; readonly dataType: number; readonly item: PooledSegment | null }
   | { readonly kind: 'sequence-of'; readonly dataType: number; readonly item: Value }
   /** The largest numbers of all bags' rows: no pooling of a bundle (interpreter.ts rewrites it). */
-  | { readonly kind: 'max-pooled'; readonly dataType: number; readonly segment: Segment };
+  | { readonly kind: 'max-pooled'; readonly dataType: number; readonly segment: Segment }
+  /** The bag's part of a vector `name` that the dense graph computes; `isColumn`: [ids, 1]. */
+  | {
+      readonly kind: 'computed';
+      readonly dataType: number;
+      readonly name: string;
+      readonly bounds: Bounds;
+      readonly isColumn: boolean;
+    }
+  /** Rows times such numbers, and the sums of them: no pooling of a bundle either. */
+  | {
+      readonly kind: 'scaled' | 'scaled-pooled';
+      readonly dataType: number;
+      readonly segment: Segment;
+      readonly weights: string;
+    };
 
 /** Ids of `grid` that equal `id` are left out. */
 export interface Padding {

@@ -69,11 +69,11 @@ function scanLoop(
   batchSize: Poly,
 ): readonly (Value | null)[] | null {
   const [go, row] = results;
-  if (results.length !== 2 || row?.kind !== 'pooled' || row.keep || scalarOf(go ?? null) !== 1)
-    return null;
+  if (results.length !== 2 || scalarOf(go ?? null) !== 1) return null;
+  if (row?.kind !== 'scaled-pooled' && (row?.kind !== 'pooled' || row.keep)) return null;
   const count = toInts(trip)?.values[0];
   if (count === undefined || !p.equal(count, bagCount(row.segment.bounds))) return null;
-  return [finish(row, batchSize)];
+  return [row.kind === 'pooled' ? finish(row, batchSize) : row];
 }
 
 function sequenceLoop(

@@ -47,7 +47,14 @@ import { bagsOf } from './cuttable.js';
 import { buildDenseGraph } from './dense-graph.js';
 import { type Dimensions, NO_HINTS, type RaggedHints, readDimensions } from './inputs.js';
 import { type Interpretation, interpret } from './interpreter.js';
-import { reportMoved, reportShared, reportStacks, reportTables, reportUnpooled } from './report.js';
+import {
+  reportLengths,
+  reportMoved,
+  reportShared,
+  reportStacks,
+  reportTables,
+  reportUnpooled,
+} from './report.js';
 import { type StackRows, unstack } from './stacks.js';
 
 /** How a ragged input's offsets are given in the original model. */
@@ -55,6 +62,8 @@ export interface RaggedSource {
   offsets: string;
   /** With the total as the last entry (include_last_offset): [batch + 1], else [batch]. */
   includesLast: boolean;
+  /** They are the rows' lengths: [batch]. */
+  areLengths: boolean;
 }
 
 export interface AnalyzedModel extends LoweredModel {
@@ -96,7 +105,7 @@ export function analyze(model: OnnxModel, options: AnalyzeOptions = {}): Analyze
 function otherThanRagged(stacks: StackRows, inputs: readonly ManifestInput[]): string[] {
   const ragged = new Set(
     inputs.flatMap((input) =>
-      input.kind === 'ragged' ? [input.name, input.source?.offsets, input.source?.weights] : [],
+      input.kind === 'ragged' ? [input.name, ...Object.values(input.source ?? {})] : [],
     ),
   );
   return Object.keys(stacks).filter((name) =>
@@ -228,14 +237,15 @@ function assemble(
     outputs,
     report: [
       ...reportMoved(moved, manifest),
+      ...reportLengths(manifest),
       ...reportTables(dense, interpretation, names, reasons),
       ...reportShared(dense, names),
       ...reportUnpooled(cut.lookups, cut),
     ],
     raggedSources: Object.fromEntries(
-      [...use.ragged].map(([name, { offsets, complete }]) => [
+      [...use.ragged].map(([name, { offsets, complete, areLengths }]) => [
         name,
-        { offsets, includesLast: complete },
+        { offsets, includesLast: complete, areLengths },
       ]),
     ),
   };

@@ -198,6 +198,9 @@ export function bundleOrder({ dims, batchAxis }: InputDims): number[] {
   return batchAxis === null ? axes : [batchAxis, ...axes.filter((axis) => axis !== batchAxis)];
 }
 
+/** Why ids without a batch axis are not looked up. */
+export const NOT_BATCHED = 'they are the same for all rows, and a bundle looks up ids of each row';
+
 type Element = Pick<IdCell, 'input' | 'start' | 'step' | 'isBatched' | 'isFloat'>;
 
 export function elementId({ input, start, step, isBatched, isFloat }: Element): IdCell {
@@ -213,10 +216,11 @@ export function inputValue(input: InputDims): Value {
     shape: dims,
     reason,
   });
-  const name = `input '${info.name}'`;
+  const name = `from input '${info.name}', which`;
   const ids = isInteger(info.dataType);
   if (!ids && info.dataType !== OnnxType.float) return opaque(`${name} is not of integers`);
-  if (batchAxis === null && dims.length !== 1) return opaque(`${name} has no batch axis`);
+  if (batchAxis === null && dims.length !== 1)
+    return opaque(`${name} has no batch axis: ${NOT_BATCHED}`);
   const axes: Axis[] = [];
   let cells = 1;
   let symbols = 0;

@@ -17,6 +17,7 @@ import {
   renameGraph,
 } from './inline-functions.js';
 import { type Dimensions, inputValue, resolveDim } from './inputs.js';
+import { evaluateLengths } from './lengths.js';
 import { evaluateLookups } from './lookups.js';
 import { normaliseAxis } from './operands.js';
 import {
@@ -24,6 +25,7 @@ import {
   type Rewrite,
   rewriteMax,
   rewriteMean,
+  rewriteScaled,
   type Setting,
 } from './rewrites.js';
 import { evaluateShapes } from './shapes.js';
@@ -46,10 +48,19 @@ export interface Interpretation {
   readonly initializers: ReadonlyMap<string, OnnxTensor>;
   readonly values: ReadonlyMap<string, Value>;
   readonly producers: ReadonlyMap<string, OnnxNode>;
+  /** Why bags were not taken out although they were understood, by name. */
+  readonly notes: ReadonlyMap<string, string>;
   /** Names of the graph's inputs. */
   readonly inputs: ReadonlySet<string>;
   readonly names: Names;
 }
+
+const UNEVEN_MAX =
+  'the largest numbers of rows of bags of different lengths are no pooling of a bundle';
+
+const UNEVEN_WEIGHTS =
+  'its weights are computed by the dense graph, and its bags may have different lengths';
+const NO_POOLING: ReadonlySet<Value['kind']> = new Set(['max-pooled', 'scaled-pooled']);
 
 /** `dense`: results (by name) that are not to be taken out, with the reason. */
 export function interpret(
@@ -67,6 +78,7 @@ class Interpreter {
   private readonly initializers: Map<string, OnnxTensor>;
   private readonly nodes: OnnxNode[] = [];
   private readonly producers = new Map<string, OnnxNode>();
+  private readonly notes = new Map<string, string>();
   private readonly environment: Environment = (name) => this.values.get(name) ?? null;
   private readonly tables: ComputedTables;
 
@@ -91,9 +103,9 @@ class Interpreter {
       if (branch !== null) queue.push(...this.inlineBranch(node, branch).reverse());
       else this.step(node);
     }
-    const { nodes, initializers, values, producers, names } = this;
+    const { nodes, initializers, values, producers, notes, names } = this;
     const inputs = new Set(this.dimensions.inputs.map(({ info }) => info.name));
-    return { nodes, initializers, values, producers, inputs, names };
+    return { nodes, initializers, values, producers, notes, inputs, names };
   }
 
   /** The branch of an If whose condition is a constant. */
@@ -145,9 +157,11 @@ class Interpreter {
       if (name === '') return;
       this.producers.set(name, final);
       const value = results[i] ?? null;
+      if (value?.kind === 'max-pooled') this.notes.set(name, UNEVEN_MAX);
+      if (value?.kind === 'scaled-pooled') this.notes.set(name, UNEVEN_WEIGHTS);
       this.values.set(
         name,
-        value === null || value.kind === 'max-pooled' || this.dense.has(name)
+        value === null || NO_POOLING.has(value.kind) || this.dense.has(name)
           ? this.opaque(final, inputs, i, this.dense.get(name))
           : value,
       );
@@ -189,6 +203,8 @@ class Interpreter {
     const setting = this.setting();
     let rewrite: Rewrite | null = null;
     if (result?.kind === 'max-pooled') rewrite = rewriteMax(setting, node, result.segment);
+    else if (result?.kind === 'scaled-pooled')
+      rewrite = rewriteScaled(setting, node, result.segment, result.weights);
     else if (node.opType === 'ReduceMean' && node.domain === '' && result === null) {
       rewrite = rewriteMean(
         setting,
@@ -304,7 +320,10 @@ class Interpreter {
         return folded.map((tensor) => (tensor === null ? null : constant(tensor)));
     }
     return (
-      evaluateShapes(node, inputs) ?? evaluateViews(node, inputs) ?? evaluateLookups(node, inputs)
+      evaluateShapes(node, inputs) ??
+      evaluateLengths(node, inputs) ??
+      evaluateViews(node, inputs) ??
+      evaluateLookups(node, inputs)
     );
   }
 

@@ -23,6 +23,15 @@ export function reportStacks(stacks: StackRows): ReportEntry[] {
   }));
 }
 
+/** Entries for inputs of lengths that became offsets. */
+export function reportLengths(inputs: readonly ManifestInput[]): ReportEntry[] {
+  return inputs.flatMap((input): ReportEntry[] => {
+    const lengths = input.kind === 'ragged' ? input.source?.lengths : undefined;
+    const text = `input '${lengths}' has the lengths of rows of '${input.name}'; batches have their offsets`;
+    return lengths === undefined ? [] : [{ level: 'info', text }];
+  });
+}
+
 /** Entries for tables in the dense graph's lookups, in its order. */
 export function reportTables(
   dense: OnnxModel,
@@ -32,7 +41,7 @@ export function reportTables(
 ): ReportEntry[] {
   const entries: ReportEntry[] = [];
   const told = new Set<string>();
-  const visit = (nodes: readonly OnnxNode[], inside: string | null): void => {
+  const visit = (nodes: readonly OnnxNode[], inside: OnnxNode | null): void => {
     for (const node of nodes) {
       const entry = stayed(node, inside, dense, interpretation, taken, reasons);
       if (entry !== null && !told.has(entry.text)) {
@@ -40,7 +49,7 @@ export function reportTables(
         entries.push(entry);
       }
       for (const attribute of node.attributes.values()) {
-        if (attribute.type === 'graph') visit(attribute.value.nodes, inside ?? describe(node));
+        if (attribute.type === 'graph') visit(attribute.value.nodes, inside ?? node);
       }
     }
   };
@@ -50,7 +59,7 @@ export function reportTables(
 
 function stayed(
   node: OnnxNode,
-  inside: string | null,
+  inside: OnnxNode | null,
   dense: OnnxModel,
   interpretation: Interpretation,
   taken: ReadonlySet<string>,
@@ -75,7 +84,7 @@ function stayed(
   const also = taken.has(matrix.name) ? ' as well as in the bundle' : '';
   const made = matrix.by === undefined ? '' : `, made by ${matrix.by} from constants,`;
   const what = `table '${matrix.name}' [${matrix.rows}, ${matrix.dim}]${made} stays in the dense graph${also}`;
-  const where = `${describe(node)}${inside === null ? '' : ` inside ${inside}`}`;
+  const where = `${describe(node)}${inside === null ? '' : ` inside ${describe(inside)}`}`;
   const ids = interpretation.values.get(node.inputs[1] ?? '') ?? null;
   if (normaliseAxis(intAttribute(node, 'axis', 0), 2) !== 0) {
     return ids?.kind === 'grid' || readsInputs(node.inputs[1] ?? '', interpretation)
@@ -143,7 +152,7 @@ function readsInputs(name: string, { producers, inputs }: Interpretation): boole
 function reason(
   node: OnnxNode,
   ids: Value | null,
-  inside: string | null,
+  inside: OnnxNode | null,
   interpretation: Interpretation,
   reasons: ReadonlyMap<string, string>,
 ): string {
@@ -152,10 +161,23 @@ function reason(
   if (given !== undefined) return given;
   if (own?.kind === 'grid')
     return obstacle(own.grid) ?? 'its rows are pooled in a way that bundles do not have';
-  if (inside !== null) return 'it is looked up inside a subgraph that is not a sum or a mean';
+  if (inside !== null) return insideReason(inside, interpretation, reasons);
   if (ids?.kind === 'opaque') return `its ids are ${ids.reason}`;
   if (ids?.kind === 'grid') return 'its ids are not integers of the inputs';
   return 'its ids are not known';
+}
+
+/** Why a Loop was not read as bags, where more is known than that. */
+function insideReason(
+  { outputs }: OnnxNode,
+  interpretation: Interpretation,
+  reasons: ReadonlyMap<string, string>,
+): string {
+  const given = outputs.map((name) => reasons.get(name) ?? interpretation.notes.get(name));
+  return (
+    given.find((text) => text !== undefined) ??
+    'it is looked up inside a subgraph that is not a sum or a mean'
+  );
 }
 
 /** Entries for rows of several ids that the dense graph takes one by one. */

@@ -8,7 +8,7 @@ import {
 } from '../onnx/types.js';
 import { encodeTensor, int64Tensor } from './constants.js';
 import { bagsOf, obstacle } from './cuttable.js';
-import type { Segment, Value } from './domain.js';
+import type { Grid, Segment, Value } from './domain.js';
 import { axisSize, reshape, shapeOf } from './grid.js';
 import type { Names } from './inline-functions.js';
 import * as p from './poly.js';
@@ -100,20 +100,33 @@ function declaredShape(
   return { node: { ...node, opType: 'Reshape', inputs }, constant: int64Tensor(name, sizes) };
 }
 
-/** Bags of a fixed number of ids whose largest numbers are wanted: their rows, and a ReduceMax. */
-export function rewriteMax(setting: Setting, node: OnnxNode, segment: Segment): Rewrite | null {
-  const { grid, bounds, padding, dataType } = segment;
+/** The rows of bags of a fixed number of ids, [bags, ids, dim]; null when they cannot be taken out. */
+function unpooled({ grid, bounds, padding }: Segment): Unpooled | null {
   const { source } = bounds;
   const [, width] = shapeOf(grid);
   if (source.kind !== 'range' || padding !== null || width === undefined) return null;
   const bags = p.add(bounds.length, p.ONE, -1);
   const rows = reshape(grid, [bags, p.poly(source.step), width]);
-  const isPlain =
-    rows !== null &&
-    bagsOf(rows).every(
-      (bag) => bag.padding === null && bag.weights === null && bag.length === null,
-    );
-  if (rows === null || !isPlain || obstacle(rows) !== null) return null;
+  if (rows === null || obstacle(rows) !== null) return null;
+  const isPlain = bagsOf(rows).every(
+    (bag) => bag.padding === null && bag.weights === null && bag.length === null,
+  );
+  return isPlain ? { rows, bags, ids: source.step, width } : null;
+}
+
+interface Unpooled {
+  readonly rows: Grid;
+  readonly bags: p.Poly;
+  readonly ids: number;
+  readonly width: p.Poly;
+}
+
+/** Bags of a fixed number of ids whose largest numbers are wanted: their rows, and a ReduceMax. */
+export function rewriteMax(setting: Setting, node: OnnxNode, segment: Segment): Rewrite | null {
+  const { dataType } = segment;
+  const found = unpooled(segment);
+  if (found === null) return null;
+  const { rows, bags, width } = found;
   const output = node.outputs[0] ?? '';
   const name = setting.names.fresh(`${output}_rows`);
   const reduce = reduceNode(setting, 'ReduceMax', node, name, output, [1], 0n);
@@ -123,6 +136,46 @@ export function rewriteMax(setting: Setting, node: OnnxNode, segment: Segment): 
     values: [
       [name, { kind: 'grid', dataType, grid: rows }],
       [output, { kind: 'opaque', dataType, shape: [bags, width], reason: 'a maximum of rows' }],
+    ],
+  };
+}
+
+/** Bags of a fixed number of ids with weights that the dense graph computes: their rows, and a weighted sum. */
+export function rewriteScaled(
+  setting: Setting,
+  node: OnnxNode,
+  segment: Segment,
+  weights: string,
+): Rewrite | null {
+  const found = unpooled(segment);
+  if (found === null) return null;
+  const { rows, bags, ids, width } = found;
+  const output = node.outputs[0] ?? '';
+  const [name, target, column, product] = ['rows', 'column_shape', 'column', 'product'].map(
+    (part) => setting.names.fresh(`${output}_${part}`),
+  ) as [string, string, string, string];
+  // Names of nodes are unique.
+  const plain = { ...node, name: '', attributes: new Map<string, OnnxAttribute>() };
+  const sum = reduceNode(setting, 'ReduceSum', node, product, output, [1], 0n);
+  const opaque = (reason: string, shape: p.Poly[]): Value => ({
+    kind: 'opaque',
+    dataType: segment.dataType,
+    shape,
+    reason,
+  });
+  const count = p.poly(ids);
+  return {
+    nodes: [
+      { ...plain, opType: 'Reshape', inputs: [weights, target], outputs: [column] },
+      { ...plain, opType: 'Mul', inputs: [name, column], outputs: [product] },
+      sum.node,
+    ],
+    initializers: [int64Tensor(target, [-1, ids, 1]), ...sum.initializers],
+    values: [
+      [name, { kind: 'grid', dataType: segment.dataType, grid: rows }],
+      [column, opaque('weights', [bags, count, p.ONE])],
+      [product, opaque('weighted rows', [bags, count, width])],
+      [output, opaque('a weighted sum of rows', [bags, width])],
     ],
   };
 }
@@ -151,6 +204,7 @@ export function rewriteMean(
   const sum = reduceNode(setting, 'ReduceSum', node, node.inputs[0] ?? '', name, axes, keepDims);
   const divide: OnnxNode = {
     ...node,
+    name: '',
     opType: 'Div',
     inputs: [name, divisor],
     attributes: new Map(),

@@ -1,7 +1,7 @@
 /** Constructors and readings of values that every rule needs. */
 import { type OnnxTensor, OnnxType } from '../onnx/types.js';
 import { decodeTensor, isFloat } from './constants.js';
-import type { Axis, Cell, ConstTensor, Grid, Matrix, Value } from './domain.js';
+import type { Axis, Cell, ConstTensor, Grid, LengthList, Matrix, Value } from './domain.js';
 import { copy, fixed, makeGrid, shapeOf } from './grid.js';
 import type { Poly } from './poly.js';
 import * as p from './poly.js';
@@ -99,6 +99,11 @@ export function intsValue(
   return { kind: 'ints', dataType, dims, values };
 }
 
+/** How many entries a list of lengths has. */
+export function lengthListSize({ count, skip, drop }: LengthList): Poly {
+  return p.add(count, p.poly(1 - skip - drop));
+}
+
 export function valueShape(value: Value | null): readonly (Poly | null)[] | null {
   switch (value?.kind) {
     case 'const':
@@ -111,6 +116,8 @@ export function valueShape(value: Value | null): readonly (Poly | null)[] | null
       return [value.length];
     case 'bounds':
       return [p.add(value.bounds.length, p.poly(value.bounds.shift), -1)];
+    case 'lengths':
+      return [lengthListSize(value)];
     case 'grid':
       return shapeOf(value.grid);
     case 'opaque':

@@ -2,7 +2,7 @@
 import type { OnnxNode } from '../onnx/types.js';
 import { intAttribute, intsAttribute } from './attributes.js';
 import { expand } from './broadcast.js';
-import type { Bounds, ConstTensor, Grid, OffsetSource, Value } from './domain.js';
+import type { Bounds, ConstTensor, Grid, LengthList, OffsetSource, Value } from './domain.js';
 import { axisSize, concat, pick, reshape, select, shapeOf, transpose } from './grid.js';
 import {
   axesOf,
@@ -15,7 +15,7 @@ import {
 import type { Poly } from './poly.js';
 import * as p from './poly.js';
 import { reshapeTargets, sizesOf } from './shapes.js';
-import { gridValue, toGrid, toInts } from './values.js';
+import { gridValue, type Ints, toGrid, toInts } from './values.js';
 
 type Inputs = readonly (Value | null)[];
 
@@ -209,6 +209,12 @@ export function asBounds(value: Value | null): Bounds | null {
       length: value.length,
     };
   }
+  if (value?.kind === 'lengths') {
+    const { input, count, isSummed, skip, drop } = value;
+    const length = p.add(count, p.ONE);
+    const source = { kind: 'lengths', name: input, length } as const;
+    return isSummed && drop === 0 ? { source, complete: true, shift: skip, length } : null;
+  }
   const whole = value?.kind === 'grid' ? wholeInput(value.grid, true) : null;
   if (whole === null) return null;
   const length = p.add(whole.length, p.poly(whole.start));
@@ -242,12 +248,20 @@ export function wholeInput(
   return { input: cell.input, start: cell.start, add: shift, length: axisSize(axis) };
 }
 
+/** The starts of bags, with the number of ids behind: what their lengths add up to. */
+function withTotal(list: LengthList, { values }: Ints): Value | null {
+  if (!list.isSummed || list.skip !== 0 || list.drop !== 1 || values.length !== 1) return null;
+  const bounds = asBounds({ ...list, drop: 0 });
+  return bounds === null ? null : { kind: 'bounds', dataType: list.dataType, bounds };
+}
+
 /** Concat(offsets, [total]) and offsets[1:]. */
 function evaluateBounds(node: OnnxNode, inputs: Inputs): Value | null {
   const [data, second] = inputs;
   const dataType = data?.dataType ?? 0;
   if (node.opType === 'Concat' && inputs.length === 2) {
     const total = toInts(second ?? null);
+    if (data?.kind === 'lengths') return total === null ? null : withTotal(data, total);
     const bounds = data?.kind === 'const' ? null : asBounds(data ?? null);
     if (bounds === null || total?.values.length !== 1 || bounds.shift !== 0 || !bounds.complete)
       return null;
@@ -268,7 +282,10 @@ function evaluateBounds(node: OnnxNode, inputs: Inputs): Value | null {
   }
   if (
     node.opType !== 'Slice' ||
-    (data?.kind !== 'bounds' && data?.kind !== 'grid' && data?.kind !== 'range')
+    (data?.kind !== 'bounds' &&
+      data?.kind !== 'grid' &&
+      data?.kind !== 'range' &&
+      data?.kind !== 'lengths')
   )
     return null;
   if (

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from zoo import Fixture, Input, dense, expect, ids, normal, offsets, padded, pool, stays, uniform
+from zoo import Fixture, Input, bag_lengths, dense, expect, ids, normal, offsets, padded, pool, stays, uniform
 
 N, DIM = 30, 6
 
@@ -46,6 +46,54 @@ class RaggedWithDense(Ragged):
         return self.out(x)
 
 
+def starts_of(lengths, how):
+    """Offsets from lengths; of `ends_too` the last entry is the total."""
+    zero = lengths.new_zeros(1)
+    if how == "exclusive":
+        return torch.cumsum(lengths, 0) - lengths
+    if how == "concat":
+        return torch.cat([zero, torch.cumsum(lengths, 0)])[:-1]
+    if how == "sliced-sums":
+        return torch.cat([zero, torch.cumsum(lengths, 0)[:-1]])
+    if how == "sliced-lengths":
+        return torch.cumsum(torch.cat([zero, lengths[:-1]]), 0)
+    if how == "last":
+        return torch.cat([zero, torch.cumsum(lengths, 0)])
+    return F.pad(torch.cumsum(lengths, 0), (1, 0))
+
+
+class Lengths(nn.Module):
+    """Ids with lengths instead of offsets."""
+
+    def __init__(self, how, mode="sum"):
+        super().__init__()
+        self.how = how
+        self.bag = nn.EmbeddingBag(N, DIM, mode=mode, include_last_offset=how in ("last", "padded"))
+        self.out = nn.Linear(DIM, 1)
+
+    def forward(self, values, lengths):
+        return self.out(torch.relu(self.bag(values, starts_of(lengths, self.how))))
+
+
+class LengthsWeighted(Lengths):
+    def forward(self, values, lengths, weights):
+        starts = starts_of(lengths, self.how)
+        return self.out(torch.relu(self.bag(values, starts, per_sample_weights=weights)))
+
+
+class LengthsOfFeatures(nn.Module):
+    """Ids of two features, each with a row of lengths [2, batch]."""
+
+    def __init__(self):
+        super().__init__()
+        self.bags = nn.ModuleList(nn.EmbeddingBag(n, DIM, mode=m) for n, m in ((N, "mean"), (20, "sum")))
+        self.out = nn.Linear(2 * DIM, 1)
+
+    def forward(self, first, second, lengths):
+        pooled = [bag(v, torch.cumsum(lengths[k], 0) - lengths[k]) for k, (bag, v) in enumerate(zip(self.bags, (first, second)))]
+        return self.out(torch.cat(pooled, 1))
+
+
 class Matrix(nn.Module):
     """2-D input: every row is a bag of the same length."""
 
@@ -61,6 +109,24 @@ class Matrix(nn.Module):
 class MatrixWeighted(Matrix):
     def forward(self, ids, weights):
         return self.out(self.bag(ids, per_sample_weights=weights).tanh())
+
+
+class MatrixComputedWeights(Matrix):
+    """Weights that the network computes itself."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.how = how
+        self.gate = nn.Linear(5, 5)
+
+    def forward(self, ids, weights):
+        weights = torch.softmax(weights, 1) if self.how == "softmax" else torch.sigmoid(self.gate(weights))
+        return self.out(self.bag(ids, per_sample_weights=weights).tanh())
+
+
+class RaggedComputedWeights(Ragged):
+    def forward(self, indices, offsets, weights):
+        return self.out(torch.relu(self.bag(indices, offsets, per_sample_weights=torch.sigmoid(weights))))
 
 
 class PerField(nn.Module):
@@ -131,12 +197,35 @@ def fixtures():
                   options={"dynamo": {"optimize": False}, "torchscript": {"do_constant_folding": False}})
     yield Fixture("bag-fixed-batch", "embedding-bag", Ragged, [ids("indices", N, (12,)), Input("offsets", "int64", [4], {"kind": "offsets", "of": "indices"})],
                   one, batch=4)
+    for how, mode in (("exclusive", "sum"), ("concat", "mean"), ("sliced-sums", "sum"), ("sliced-lengths", "mean"),
+                      ("last", "mean"), ("padded", "sum")):
+        yield Fixture(f"bag-lengths-{how}", "embedding-bag", lambda how=how, mode=mode: Lengths(how, mode),
+                      [ids("values", N, ("nnz",)), bag_lengths("lengths", "values")],
+                      expect(1, [pool(N, DIM, mode, ragged=True)]), symbols={"nnz": 11})
+    yield Fixture("bag-lengths-weighted", "embedding-bag", lambda: LengthsWeighted("exclusive"),
+                  [ids("values", N, ("nnz",)), bag_lengths("lengths", "values", dtype="int32"), uniform("weights", "nnz")],
+                  expect(1, [pool(N, DIM, "sum", ragged=True, weighted=True)]), symbols={"nnz": 11})
+    yield Fixture("bag-lengths-stacked", "embedding-bag", LengthsOfFeatures,
+                  [ids("first", N, ("nnz",)), ids("second", 20, ("nnz",)), bag_lengths("lengths", "first", rows=2)],
+                  expect(2, [pool(N, DIM, "mean", ragged=True), pool(20, DIM, "sum", ragged=True)]), symbols={"nnz": 11})
+    yield Fixture("bag-lengths-fixed-batch", "embedding-bag", lambda: Lengths("concat"),
+                  [ids("values", N, (12,)), Input("lengths", "int64", [4], {"kind": "bag-lengths", "of": "values"})],
+                  one, batch=4)
     for last in (False, True):
         weighted = [ids("indices", N, ("nnz",)), offsets("offsets", "indices", last), uniform("weights", "nnz")]
         yield Fixture(f"bag-weighted-offsets{'-last' if last else ''}", "embedding-bag", lambda last=last: RaggedWeighted(last=last), weighted,
                       expect(1, [pool(N, DIM, "sum", ragged=True, weighted=True)]), symbols={"nnz": 11})
     yield Fixture("bag-weighted-matrix", "embedding-bag", MatrixWeighted, [ids("ids", N, ("batch", 5)), uniform("weights", "batch", 5)],
                   expect(1, [pool(N, DIM, "sum", weighted=True)]))
+    for how in ("softmax", "gate"):
+        yield Fixture(f"bag-computed-weights-{how}", "embedding-bag", lambda how=how: MatrixComputedWeights(how),
+                      [ids("ids", N, ("batch", 5)), uniform("weights", "batch", 5)],
+                      expect(1, unpooled=1, note="the lookups come before the dense network, which makes the weights"))
+    yield Fixture("bag-computed-weights-offsets", "embedding-bag", lambda: RaggedComputedWeights(),
+                  flat + [uniform("weights", "nnz")],
+                  expect(0, dense_tables=[stays(N, DIM, "its weights are computed by the dense graph")]), symbols={"nnz": 11})
+    yield Fixture("bag-max-offsets", "embedding-bag", lambda: Ragged("max"), flat,
+                  expect(0, dense_tables=[stays(N, DIM, "a maximum over bags of different lengths")]), symbols={"nnz": 11})
     two = [dense(), ids("liked", N, ("nnz_liked",)), offsets("liked_offsets", "liked"),
            ids("seen", N, ("nnz_seen",)), offsets("seen_offsets", "seen")]
     yield Fixture("bag-shared-table", "embedding-bag", RaggedWithDense, two,

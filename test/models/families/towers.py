@@ -85,6 +85,28 @@ class MfCandidates(MfPairs):
         return torch.matmul(self.item(items), self.user(user).unsqueeze(-1)).squeeze(-1)
 
 
+class OneUser(nn.Module):
+    """One user's row, or history, against a batch of candidate items."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.how = how
+        self.user, self.item = nn.Embedding(USERS, DIM), nn.Embedding(ITEMS, DIM, padding_idx=0)
+        self.att = nn.Linear(3 * DIM, 1)
+        self.out = nn.Sequential(nn.Linear(2 * DIM, 8), nn.ReLU(), nn.Linear(8, 1))
+
+    def forward(self, user, items):
+        q = self.item(items)
+        if self.how == "scalar":
+            return torch.sigmoid(q @ self.user(user))
+        if self.how == "row":
+            return self.out(torch.cat([self.user(user).expand(q.shape[0], -1), q], 1)).squeeze(-1)
+        h = self.item(user).expand(q.shape[0], -1, -1)
+        query = q.unsqueeze(1).expand(-1, h.shape[1], -1)
+        score = self.att(torch.cat([h, query, h * query], -1)).masked_fill((user == 0).unsqueeze(-1), -1e9)
+        return self.out(torch.cat([(score.softmax(1) * h).sum(1), q], 1)).squeeze(-1)
+
+
 class Ncf(nn.Module):
     """GMF and MLP halves with tables of their own."""
 
@@ -140,6 +162,12 @@ def fixtures():
     yield Fixture("mf-candidates", "mf", MfCandidates, [ids("user", USERS), ids("items", ITEMS, ("batch", 4))], expect(2, unpooled=2))
     yield Fixture("mf-candidates-dynamic", "mf", MfCandidates, [ids("user", USERS), ids("items", ITEMS, ("batch", "candidates"))],
                   expect(2, unpooled=2), symbols={"candidates": 4})
+    whole = "its ids have no batch axis"
+    for how, shape in (("scalar", ()), ("row", (1,))):
+        yield Fixture(f"one-user-{how}", "two-tower", lambda how=how: OneUser(how), [ids("user", USERS, shape), ids("items", ITEMS)],
+                      expect(1, unpooled=1, dense_tables=[stays(USERS, DIM, whole)]))
+    yield Fixture("one-user-history", "din", lambda: OneUser("history"), [ids("user", ITEMS, (1, L)), ids("items", ITEMS)],
+                  expect(1, unpooled=1, dense_tables=[stays(ITEMS, DIM, whole)]))
     yield Fixture("ncf", "ncf", Ncf, pair, four)
     yield Fixture("ncf-int32", "ncf", Ncf, [ids("user", USERS, dtype="int32"), ids("item", ITEMS, dtype="int32")], four)
     for how in ("brackets", "index_select", "functional"):

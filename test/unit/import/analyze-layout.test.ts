@@ -68,5 +68,7 @@ describe('moveBatch', () => {
     expect(behind.dims).toEqual([2, 3, 4]);
     expect([...behind.values.subarray(0, 5)]).toEqual([0, 100, 200, 300, 1]);
     expect(moveBatch(values, [4, 2, 3], 0)).toEqual({ values, dims: [4, 2, 3] });
+    const one = values.subarray(0, 1);
+    expect(moveBatch(one, [], 0)).toEqual({ values: one, dims: [] });
   });
 });

@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 
 import type { AnalyzedModel } from '../../../lib/import/analyze/index.js';
-import type { ManifestBag } from '../../../lib/import/manifest.js';
+import type { ManifestBag, RaggedInput } from '../../../lib/import/manifest.js';
 import { readTensor } from '../../../lib/import/onnx/tensor-data.js';
 import type { OnnxTensor } from '../../../lib/import/onnx/types.js';
 import { writeOnnxModel } from '../../../lib/import/onnx/write.js';
@@ -23,7 +23,7 @@ export type Generator =
   | { kind: 'ids'; low: number; high: number | number[] }
   | { kind: 'padded-ids'; low: number; high: number; pad: number; empty?: boolean }
   | { kind: 'normal' | 'uniform' }
-  | { kind: 'offsets'; of: string }
+  | { kind: 'offsets' | 'bag-lengths'; of: string }
   | { kind: 'mask'; ids: string }
   | { kind: 'lengths'; high: number }
   | { kind: 'mixed'; dense: number; high: number[] };
@@ -268,7 +268,7 @@ function bagOf(
   const add = (i: number): number =>
     Array.isArray(bag.add) ? (bag.add[i] as number) : (bag.add ?? 0);
   if (input?.kind === 'ragged') {
-    const offsets = (feeds[input.source?.offsets ?? ''] as Array_).data;
+    const offsets = offsetsOf(input, feeds);
     const weights =
       bag.weights === true ? (feeds[input.source?.weights ?? ''] as Array_).data : null;
     const end = offsets[row + 1] ?? ids.data.length;
@@ -310,6 +310,15 @@ function bagOf(
     });
   const divisor = bag.pooling === 'mean' ? Math.max(1, counted.length) : 1;
   return sum.map((value) => value / divisor);
+}
+
+/** Starts of a ragged input's rows, perhaps with the end of the last. */
+function offsetsOf({ source }: RaggedInput, feeds: Feeds): readonly number[] {
+  const given = feeds[source?.offsets ?? source?.lengths ?? ''] as Array_;
+  if (source?.lengths === undefined) return given.data;
+  const ends = [0];
+  for (const length of given.data) ends.push((ends.at(-1) as number) + length);
+  return ends;
 }
 
 /** Largest difference, relative above 1; NaN equals NaN. */

@@ -574,7 +574,9 @@ describe('ragged bags', () => {
     expect(found.bags).toEqual([
       { table: 'table', input: 'indices', pooling: 'sum', slot: 'lookup_0', offset: 0 },
     ]);
-    expect(found.raggedSources).toEqual({ indices: { offsets: 'offsets', includesLast: false } });
+    expect(found.raggedSources).toEqual({
+      indices: { offsets: 'offsets', includesLast: false, areLengths: false },
+    });
     expect(found.symbols).toEqual({});
   });
 

@@ -21,6 +21,10 @@ export function random(seed: number): () => number {
 
 export const count = (dims: readonly number[]): number => dims.reduce((a, b) => a * b, 1);
 
+function differences(starts: readonly number[]): number[] {
+  return starts.slice(1).map((end, row) => end - (starts[row] as number));
+}
+
 /** Inputs by the generators of the fixtures' manifest, for a batch size. */
 export function makeFeeds(fixture: Fixture, batch: number, seed: number): Feeds {
   const next = random(seed);
@@ -28,7 +32,7 @@ export function makeFeeds(fixture: Fixture, batch: number, seed: number): Feeds 
   const sizes: Record<string, number> = { ...fixture.symbols, batch, 'batch+1': batch + 1 };
   const feeds: Feeds = {};
   for (const input of fixture.inputs) {
-    if (input.generator.kind !== 'offsets') continue;
+    if (input.generator.kind !== 'offsets' && input.generator.kind !== 'bag-lengths') continue;
     const { of } = input.generator;
     const target = fixture.inputs.find((other) => other.name === of);
     const extent = target?.shape[target.shape.length - 1];
@@ -42,7 +46,8 @@ export function makeFeeds(fixture: Fixture, batch: number, seed: number): Feeds 
         extent,
       ];
     } else sizes[extent as string] = starts[batch] as number;
-    if (input.shape[input.shape.length - 1] !== 'batch+1') starts = starts.slice(0, -1);
+    if (input.generator.kind === 'bag-lengths') starts = differences(starts);
+    else if (input.shape[input.shape.length - 1] !== 'batch+1') starts = starts.slice(0, -1);
     const rows = input.shape.length === 2 ? (input.shape[0] as number) : 1;
     const data = Array.from({ length: rows }, () => starts).flat();
     feeds[input.name] = {
