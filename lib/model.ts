@@ -51,7 +51,7 @@ export async function loadModel<
     outOfRange: oneOf(given.outOfRange, ['error', 'zero'], 'error', 'outOfRange'),
     threads: integer(given.threads ?? 1, 1, 1024, 'threads'),
     engine,
-    precision: oneOf(given.precision, ['f32', 'bf16', 'int8'], 'f32', 'precision'),
+    precision: oneOf(given.precision, ['auto', 'f32', 'bf16', 'int8'], 'auto', 'precision'),
     ortLibrary: library.path ?? '',
     ortMissing: library.missing ?? '',
   };

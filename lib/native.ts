@@ -176,7 +176,8 @@ export interface Native {
       outOfRange: OutOfRangePolicy;
       threads: number;
       engine: 'auto' | 'fused' | 'onnxruntime';
-      precision: 'f32' | 'bf16' | 'int8';
+      /** 'auto': the bundle's, or what the engine has. */
+      precision: 'auto' | 'f32' | 'bf16' | 'int8';
       ortLibrary: string;
       /** Why there is no ortLibrary: thrown as ENGINE_UNAVAILABLE by a model that needs it. */
       ortMissing: string;

@@ -13,10 +13,11 @@ export interface LoadOptions {
    */
   engine?: 'auto' | 'fused' | 'onnxruntime';
   /**
-   * Weights of the fused engine: 'f32' (default), 'bf16' (also activations, where the CPU multiplies
-   * bf16), or 'int8' (per column; activations per row, where the CPU multiplies 8 bits).
+   * Weights of the fused engine: 'f32', 'bf16' (also activations, where the CPU multiplies bf16), or
+   * 'int8' (per column; activations per row, where the CPU multiplies 8 bits). 'auto', the default,
+   * is what the bundle was imported with; ONNX Runtime has f32 alone.
    */
-  precision?: 'f32' | 'bf16' | 'int8';
+  precision?: 'auto' | 'f32' | 'bf16' | 'int8';
   /** Threads that the dense network of one score may use; 1 unless said otherwise. */
   threads?: number;
   /**

@@ -160,14 +160,31 @@ Status ReadDense(const JsonCursor& at, ManifestReading* reading) {
   return Status::Ok();
 }
 
+Status ReadPrecision(const JsonCursor& at, Precision* precision) {
+  const std::string_view name = at.kind() == JsonKind::kString ? at.string() : "";
+  if (name == "f32") {
+    *precision = Precision::kF32;
+  } else if (name == "bf16") {
+    *precision = Precision::kBf16;
+  } else if (name == "int8") {
+    *precision = Precision::kInt8;
+  } else {
+    return at.Invalid("one of f32, bf16, int8");
+  }
+  return Status::Ok();
+}
+
 Status ReadFused(const JsonCursor& at, ManifestReading* reading) {
   const Result<JsonObject> object =
-      JsonObject::Open(at, {"file", "xxh64", "weights", "weightsXxh64"});
+      JsonObject::Open(at, {"file", "xxh64", "weights", "weightsXxh64"}, {"precision"});
   if (!object.ok()) return object.status();
   FusedSpec& fused = reading->spec.fused;
   GYR_RETURN_IF_ERROR(ReadFile(object.value()["file"], &fused.file));
   GYR_RETURN_IF_ERROR(ReadXxh64(object.value()["xxh64"], &fused.xxh64));
   GYR_RETURN_IF_ERROR(ReadFile(object.value()["weights"], &fused.weights));
+  if (const auto precision = object.value().Find("precision")) {
+    GYR_RETURN_IF_ERROR(ReadPrecision(*precision, &fused.precision));
+  }
   return ReadXxh64(object.value()["weightsXxh64"], &fused.weights_xxh64);
 }
 

@@ -110,12 +110,16 @@ struct DenseInputSpec {
   int slot = -1;     // ModelSpec::slots, or -1
 };
 
+// Of the products of the fused engine.
+enum class Precision : uint8_t { kF32, kBf16, kInt8 };
+
 // The dense network a second time, lowered for the fused engine (docs/fused-format.md).
 struct FusedSpec {
   std::string file;  // relative to the bundle; empty: the bundle has none
   uint64_t xxh64 = 0;
   std::string weights;
   uint64_t weights_xxh64 = 0;
+  Precision precision = Precision::kF32;  // unless the caller wants another
 };
 
 struct OutputSpec {

@@ -1,6 +1,7 @@
 #include "napi/model_wrap.h"
 
 #include <algorithm>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -23,8 +24,8 @@ struct LoadRequest {
   LoadTableOptions tables;
   OutOfRange policy = OutOfRange::kError;
   EngineOptions engine;
-  std::string which = "auto";  // of the engines
-  fused::Precision precision = fused::Precision::kF32;
+  std::string which = "auto";          // of the engines
+  std::optional<Precision> precision;  // none: the bundle's, where it can be had
   std::string ort_library;
   std::string ort_missing;  // why there is none
 };
@@ -34,7 +35,7 @@ Result<std::shared_ptr<Engine>> LoadFused(const LoadRequest& request, const Mode
   if (!graph.ok()) return graph.status();
   fused::FusedOptions options;
   options.threads = request.engine.threads;
-  options.precision = request.precision;
+  options.precision = request.precision.value_or(spec.fused.precision);
   return fused::CreateFusedEngine(std::move(graph).value(), options);
 }
 
@@ -50,7 +51,7 @@ Result<std::shared_ptr<Engine>> LoadOrt(const LoadRequest& request, const ModelS
 
 Result<std::shared_ptr<Engine>> LoadEngine(const LoadRequest& request, const ModelSpec& spec) {
   const bool has_fused = !spec.fused.file.empty();
-  const bool reduced = request.precision != fused::Precision::kF32;
+  const bool reduced = request.precision.value_or(Precision::kF32) != Precision::kF32;
   if (has_fused && request.which != "onnxruntime") return LoadFused(request, spec);
   if (request.which == "fused" || reduced) {
     return {ErrorCode::kEngineUnavailable,
@@ -216,8 +217,9 @@ Napi::Value ModelWrap::Load(const Napi::CallbackInfo& info) {
   if (threads.IsNumber()) request.engine.threads = threads.As<Napi::Number>().Int32Value();
   request.which = StringOf(options.Get("engine"));
   const std::string precision = StringOf(options.Get("precision"));
-  if (precision == "bf16") request.precision = fused::Precision::kBf16;
-  if (precision == "int8") request.precision = fused::Precision::kInt8;
+  if (precision == "f32") request.precision = Precision::kF32;
+  if (precision == "bf16") request.precision = Precision::kBf16;
+  if (precision == "int8") request.precision = Precision::kInt8;
   request.ort_library = StringOf(options.Get("ortLibrary"));
   request.ort_missing = StringOf(options.Get("ortMissing"));
   if (env.IsExceptionPending()) return env.Undefined();

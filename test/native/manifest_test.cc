@@ -127,6 +127,24 @@ TEST(Manifest, MayDoWithoutOptionalParts) {
   EXPECT_TRUE(result.ok()) << result.status().message();
 }
 
+TEST(Manifest, ReadsThePrecisionOfTheFusedGraph) {
+  const auto parse = [](const std::string& precision) {
+    const std::string end = R"("outputs":[]})";
+    std::string text = SmallManifest(IdsInput("1"), Bag(R"("start":0,"step":1,"count":1)"), "1");
+    text.resize(text.size() - end.size());
+    return ParseManifest(text + R"("fused":{"file":"f","xxh64":"0000000000000000","weights":"w",)" +
+                         R"("weightsXxh64":"0000000000000000")" + precision + "}," + end);
+  };
+  EXPECT_EQ(parse("").value().fused.precision, Precision::kF32);
+  EXPECT_EQ(parse(R"(,"precision":"f32")").value().fused.precision, Precision::kF32);
+  EXPECT_EQ(parse(R"(,"precision":"bf16")").value().fused.precision, Precision::kBf16);
+  EXPECT_EQ(parse(R"(,"precision":"int8")").value().fused.precision, Precision::kInt8);
+  for (const char* bad : {R"("f16")", R"("INT8")", R"("")", "8", "null", R"(["int8"])"}) {
+    ExpectError(parse(R"(,"precision":)" + std::string(bad)), ErrorCode::kBundleInvalid,
+                "fused.precision");
+  }
+}
+
 TEST(Manifest, ReadsKeysInAnyOrder) {
   const std::string text =
       R"({"outputs":[],"dense":{"inputs":[],"xxh64":"0000000000000000","file":"d"},"bags":[],

@@ -10,6 +10,7 @@
 #include "engines/fused/fused_context.h"
 #include "engines/fused/row_helpers.h"
 #include "engines/fused/shapes.h"
+#include "engines/fused/x_scales.h"
 
 namespace gyrfalcon::fused {
 namespace {
@@ -164,6 +165,8 @@ size_t Bytes(const GraphConstant& constant) {
 Status Pack(const GemmKernels& kernels, Precision precision, FusedModel* model) {
   Graph& graph = model->graph;
   const Uses uses = FindUses(graph);
+  const Result<std::vector<const float*>> x_scales = FindXScales(graph);
+  if (!x_scales.ok()) return x_scales.status();
   size_t total = kAlign;
   for (size_t i = 0; i < graph.constants.size(); ++i) {
     const GraphConstant& constant = graph.constants[i];
@@ -182,7 +185,8 @@ Status Pack(const GemmKernels& kernels, Precision precision, FusedModel* model) 
     if (uses.packed[i]) {
       const int64_t k = constant.shape[0];
       const int64_t n = constant.shape[1];
-      model->weights[i] = PackWeights(kernels, constant.data, k, n, precision, next);
+      model->weights[i] =
+          PackWeights(kernels, constant.data, k, n, precision, next, x_scales.value()[i]);
       next += RoundUp(PackedBytes(kernels, k, n, precision));
     }
     const float* const loaded = std::exchange(constant.data, nullptr);

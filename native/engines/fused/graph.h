@@ -111,6 +111,7 @@ struct Node {
   int bias = -1;        // linear
   int mul = -1;         // linear
   int add = -1;         // linear
+  int x_scale = -1;     // linear: a constant
   int gamma = -1;       // layer_norm
   int beta = -1;        // layer_norm
   BinaryFn binary = BinaryFn::kAdd;

@@ -178,13 +178,20 @@ Status NodeReader::ReadAct(const JsonCursor& at, Act* act) {
 }
 
 Status NodeReader::ReadLinear(const JsonCursor& at, Node* node) {
-  GYR_RETURN_IF_ERROR(Open(at, 2, 2, {}, {"bias", "act", "mul", "add", "post"}, node));
+  GYR_RETURN_IF_ERROR(Open(at, 2, 2, {}, {"bias", "act", "mul", "add", "post", "x_scale"}, node));
   const JsonCursor in = *at.Find("in");
   GYR_RETURN_IF_ERROR(in.EachElement([&](const JsonCursor& element, size_t i) {
     int weights = 0;
     return i == 0 ? Status::Ok() : ReadConstant(element, 2, &weights);
   }));
   if (const auto bias = at.Find("bias")) GYR_RETURN_IF_ERROR(ReadConstant(*bias, 1, &node->bias));
+  if (const auto scale = at.Find("x_scale")) {
+    GYR_RETURN_IF_ERROR(ReadConstant(*scale, 1, &node->x_scale));
+    const int64_t k = reading_.constant(node->in[1]).shape[0];
+    if (reading_.constant(node->x_scale).shape[0] != k) {
+      return scale->Invalid("the number of a constant with " + std::to_string(k) + " elements");
+    }
+  }
   if (const auto mul = at.Find("mul")) GYR_RETURN_IF_ERROR(ReadValue(*mul, end_, &node->mul));
   if (const auto add = at.Find("add")) GYR_RETURN_IF_ERROR(ReadValue(*add, end_, &node->add));
   GYR_RETURN_IF_ERROR(OptionalAct(at, "act", &node->act));

@@ -30,12 +30,13 @@ size_t BytesOf(WeightElement element) {
   return 4;
 }
 
-const GemmKernel* KernelFor(const GemmKernels& kernels, Precision precision) {
+const GemmKernel* KernelFor(const GemmKernels& kernels, int64_t k, int64_t n, Precision precision) {
+  if (n <= kNarrow) return kernels.f32;
   switch (precision) {
     case Precision::kBf16:
       return kernels.bf16;
     case Precision::kInt8:
-      return kernels.int8;
+      return k <= kShallow ? kernels.bf16 : kernels.int8;
     case Precision::kF32:
       break;
   }
@@ -63,20 +64,24 @@ Place PlaceOf(const GemmKernel& kernel, int64_t i, int64_t j) {
   return {j / panel, static_cast<size_t>(offset)};
 }
 
-// Per column: the largest magnitude becomes 127.
+// Per column: the largest magnitude becomes 127. x_scale is [k] or null: weights are multiplied by
+// what x is divided by.
 void PackInt8(const GemmKernel& kernel, const WeightLayout& layout, const float* w, int64_t k,
-              int64_t n, std::byte* memory) {
+              int64_t n, const float* x_scale, std::byte* memory) {
+  const auto weight = [=](int64_t i, int64_t j) {
+    return x_scale == nullptr ? w[i * n + j] : w[i * n + j] * x_scale[i];
+  };
   auto* const scales = reinterpret_cast<float*>(memory + layout.scale_offset);
   auto* const sums = reinterpret_cast<float*>(memory + layout.sum_offset);
   for (int64_t j = 0; j < n; ++j) {
     float largest = 0.0f;
-    for (int64_t i = 0; i < k; ++i) largest = std::max(largest, std::fabs(w[i * n + j]));
+    for (int64_t i = 0; i < k; ++i) largest = std::max(largest, std::fabs(weight(i, j)));
     const float scale = largest / 127.0f;
     const float inverse = scale > 0.0f ? 1.0f / scale : 0.0f;
     int64_t sum = 0;
     for (int64_t i = 0; i < k; ++i) {
       // A weight that is not a number becomes 0; infinite ones make the scale infinite.
-      const float scaled = w[i * n + j] * inverse;
+      const float scaled = weight(i, j) * inverse;
       const long rounded = std::isfinite(scaled) ? std::lrint(scaled) : 0;
       const auto q = static_cast<int8_t>(std::clamp(rounded, -127L, 127L));
       sum += q;
@@ -135,7 +140,10 @@ WeightLayout LayoutOf(const GemmKernel& kernel, int64_t k, int64_t n) {
   if (kernel.weight == WeightElement::kInt8) {
     const size_t column_bytes = RoundUp(static_cast<size_t>(layout.columns) * sizeof(float));
     layout.sum_offset = layout.scale_offset + column_bytes;
-    layout.bytes = layout.sum_offset + column_bytes;
+    layout.inverse_offset = layout.sum_offset + column_bytes;
+    layout.bytes = layout.inverse_offset;
+    if (kernel.x == XElement::kUint8)
+      layout.bytes += RoundUp(static_cast<size_t>(k) * sizeof(float));
   }
   return layout;
 }
@@ -163,21 +171,31 @@ size_t PackedBytes(const GemmKernels& kernels, int64_t k, int64_t n, Precision p
     const int64_t stride = Groups(k, kNarrowUnit) * kNarrowUnit;
     return static_cast<size_t>(stride * n) * sizeof(float);
   }
-  return LayoutOf(*KernelFor(kernels, precision), k, n).bytes;
+  return LayoutOf(*KernelFor(kernels, k, n, precision), k, n).bytes;
 }
 
 PackedWeights PackWeights(const GemmKernels& kernels, const float* w, int64_t k, int64_t n,
-                          Precision precision, std::byte* memory) {
-  const GemmKernel* const kernel = KernelFor(kernels, n <= kNarrow ? Precision::kF32 : precision);
+                          Precision precision, std::byte* memory, const float* x_scale) {
+  const GemmKernel* const kernel = KernelFor(kernels, k, n, precision);
   std::memset(memory, 0, PackedBytes(kernels, k, n, precision));
+  PackedWeights packed{k, n, kernel, memory, nullptr};
   if (n <= kNarrow) {
     PackNarrow(w, k, n, memory);
-  } else if (kernel->weight == WeightElement::kInt8) {
-    PackInt8(*kernel, LayoutOf(*kernel, k, n), w, k, n, memory);
-  } else {
-    PackPanels(*kernel, LayoutOf(*kernel, k, n), w, k, n, memory);
+    return packed;
   }
-  return {k, n, kernel, memory};
+  const WeightLayout layout = LayoutOf(*kernel, k, n);
+  if (kernel->weight != WeightElement::kInt8) {
+    PackPanels(*kernel, layout, w, k, n, memory);
+    return packed;
+  }
+  if (kernel->x != XElement::kUint8) x_scale = nullptr;
+  PackInt8(*kernel, layout, w, k, n, x_scale, memory);
+  if (x_scale != nullptr) {
+    auto* const inverse = reinterpret_cast<float*>(memory + layout.inverse_offset);
+    for (int64_t i = 0; i < k; ++i) inverse[i] = 1.0f / x_scale[i];
+    packed.x_inverse = inverse;
+  }
+  return packed;
 }
 
 size_t GemmScratchBytes(const PackedWeights& weights, int64_t m) {

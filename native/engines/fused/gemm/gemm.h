@@ -6,8 +6,11 @@
 //   kBf16  weights rounded to bf16 (to nearest even), sums in f32; x is rounded too where the CPU
 //          has a bf16 dot product
 //   kInt8  weights rounded to 8 bits, symmetrically per output column; x to 8 bits per row, as it
-//          comes, where the CPU has an 8-bit dot product
-// A product with few columns is computed in f32 whatever was asked: nothing would be gained.
+//          comes, where the CPU has an 8-bit dot product: between the row's smallest and largest
+//          element, after a division by x_scale
+// A product with few columns is computed in f32 whatever was asked: nothing would be gained. One
+// with few rows of weights is computed in bf16 instead of int8: it is as fast, and these are a
+// model's first products, whose x may mix counts in millions with shares below 1.
 #ifndef GYRFALCON_ENGINES_FUSED_GEMM_GEMM_H_
 #define GYRFALCON_ENGINES_FUSED_GEMM_GEMM_H_
 
@@ -16,11 +19,10 @@
 #include <string_view>
 #include <vector>
 
+#include "core/model_spec.h"
 #include "engines/fused/graph.h"
 
 namespace gyrfalcon::fused {
-
-enum class Precision : uint8_t { kF32, kBf16, kInt8 };
 
 // An act with its constants resolved: slope, scale, shift point to [N] or are null; a slope of one
 // element is in `alpha` and has fn kLeakyRelu.
@@ -59,6 +61,8 @@ struct PackedWeights {
   int64_t n = 0;
   const GemmKernel* kernel = nullptr;  // reads `data`; its layout is nobody else's business
   const std::byte* data = nullptr;     // 64-byte aligned
+  const float* x_inverse = nullptr;    // [k], in `data`: x is multiplied by it before it becomes
+                                       // 8 bits wide; null: by nothing
 };
 
 struct GemmArgs {
@@ -91,8 +95,10 @@ const GemmKernels* ActiveGemmKernels();
 size_t PackedBytes(const GemmKernels& kernels, int64_t k, int64_t n, Precision precision);
 
 // w is [k, n], row-major. `memory` has PackedBytes, is 64-byte aligned and outlives the result.
+// x_scale is [k], above 0, or null: how large each element of x tends to be. It never changes what
+// is computed, only what is rounded; kernels that keep x as it is do not use it.
 PackedWeights PackWeights(const GemmKernels& kernels, const float* w, int64_t k, int64_t n,
-                          Precision precision, std::byte* memory);
+                          Precision precision, std::byte* memory, const float* x_scale = nullptr);
 
 size_t GemmScratchBytes(const PackedWeights& weights, int64_t m);
 

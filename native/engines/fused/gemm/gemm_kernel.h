@@ -5,7 +5,8 @@
 //   panel p, group g: [panel][unit] elements, of columns p·panel … and k = g·unit …; what lies
 //                     outside of the matrix is zero; panels are PanelBytes apart
 //   8-bit elements:   after the panels, f32 scale [columns] and f32 sum [columns], where columns is
-//                     n rounded up to panels: w ≈ scale·q, sum = scale·Σq
+//                     n rounded up to panels: w ≈ scale·q, sum = scale·Σq; where x becomes 8 bits
+//                     wide, then f32 [k] by which x is multiplied first
 //   narrow (n <= kNarrow): f32 [n][k rounded up to kNarrowUnit] instead, one column after another
 #ifndef GYRFALCON_ENGINES_FUSED_GEMM_GEMM_KERNEL_H_
 #define GYRFALCON_ENGINES_FUSED_GEMM_GEMM_KERNEL_H_
@@ -20,6 +21,7 @@ namespace gyrfalcon::fused {
 
 inline constexpr int64_t kNarrow = 4;
 inline constexpr int64_t kNarrowUnit = 16;
+inline constexpr int64_t kShallow = 32;  // k up to here: bf16 instead of int8
 
 enum class WeightElement : uint8_t { kF32, kBf16, kInt8 };
 
@@ -47,6 +49,7 @@ struct WeightLayout {
   size_t panel_bytes;
   size_t scale_offset;
   size_t sum_offset;
+  size_t inverse_offset;
   size_t bytes;
 };
 
