@@ -18,10 +18,14 @@ const LATENCY_ROWS = [1, 16, 128];
 const WARM_UP_MS = 200;
 const MEASURE_MS = 1500;
 const LEAST_CALLS = 100;
+const PRECISION_ROWS = [1, 128];
+const PRECISION_MS = 300;
+const MOST_ERROR = 0.02;
 const PERCENTILES = [50, 90, 99, 99.9];
 
 const here = new URL('./', import.meta.url);
 const bundle = fileURLToPath(new URL('../../build/example/movielens', here));
+const calibrated = `${bundle}-int8`;
 
 const colours = process.stdout.isTTY && process.env.NO_COLOR === undefined;
 const bold = (text) => (colours ? styleText('bold', text) : text);
@@ -82,13 +86,7 @@ function rankFilms(model, { films, users }) {
 
 function scoreHeldOut(model, { requests, training }) {
   say(`\n${bold(`3. Score ${requests.length} held-out requests`)}`);
-  const batch = model.createBatch(requests.length);
-  fillRequests(batch, requests);
-  const { score } = model.scoreSync(batch);
-  const value = auc(
-    requests.map(({ label }) => label),
-    score,
-  );
+  const value = auc(labelsOf(requests), scoresOf(model, requests));
   const { auc: expected, users } = training.requests;
   say(
     `   AUC ${value.toFixed(4)} here, ${expected.toFixed(4)} in PyTorch after training (${users} users)`,
@@ -100,14 +98,73 @@ function scoreHeldOut(model, { requests, training }) {
   }
 }
 
+const labelsOf = (requests) => requests.map(({ label }) => label);
+
+function scoresOf(model, requests) {
+  const batch = model.createBatch(requests.length);
+  fillRequests(batch, requests);
+  return model.scoreSync(batch).score.slice();
+}
+
+/**
+ * The same bundle with its dense network in f32, bf16 and int8. Scales for int8 are found on every
+ * other request, without labels; errors and AUC are those of the rest.
+ */
+async function comparePrecisions({ requests }) {
+  say(`\n${bold('5. Precisions of the dense network')}`);
+  const calibrate = requests.filter((_, row) => row % 2 === 0);
+  const rest = requests.filter((_, row) => row % 2 === 1);
+  await importModel(fileURLToPath(new URL('model.onnx', here)), calibrated, {
+    overwrite: true,
+    precision: 'int8',
+    calibrate,
+  });
+  const labels = labelsOf(rest);
+  const columns = ['largest error', 'mean error', 'AUC', 'change', ...PRECISION_ROWS];
+  const [widths, titles] = [[16, 12, 9, 10, 8, 8], columns.map((c) => (c > 0 ? `p50 ${c}` : c))];
+  const line = (name, cells) =>
+    say(`   ${name.padEnd(18)}${cells.map((cell, i) => cell.padStart(widths[i])).join('')}`);
+  line('', titles);
+  let exact;
+  for (const [name, directory, precision] of [
+    ['f32', bundle, 'f32'],
+    ['bf16', bundle, 'bf16'],
+    ['int8', bundle, 'int8'],
+    ['int8, calibrated', calibrated, 'auto'],
+  ]) {
+    const model = await loadModel(directory, { precision });
+    try {
+      const scores = scoresOf(model, rest);
+      exact ??= scores;
+      const errors = scores.map((score, row) => Math.abs(score - exact[row]));
+      const largest = Math.max(...errors);
+      if (!(largest < MOST_ERROR)) {
+        throw new Error(`expected ${name} within ${MOST_ERROR} of f32 but received ${largest}`);
+      }
+      const mean = errors.reduce((sum, error) => sum + error, 0) / errors.length;
+      const [value, before] = [auc(labels, scores), auc(labels, exact)];
+      const times = PRECISION_ROWS.map((rows) => {
+        const [half] = percentiles(measure(model, rows, someOf(requests), PRECISION_MS), [50]);
+        return half.toFixed(1);
+      });
+      const errorCells = [largest, mean].map((error) => error.toExponential(1));
+      const change = `${value < before ? '' : '+'}${(value - before).toFixed(4)}`;
+      line(name, [...errorCells, value.toFixed(4), change, ...times]);
+    } finally {
+      await model.close();
+    }
+  }
+  say(dim(`   on ${rest.length} requests; p50 of scoreSync in microseconds`));
+}
+
 /** Times scoreSync alone; before each call the batch is filled with other rows. */
-function measure(model, rows, fill) {
+function measure(model, rows, fill, measureMs = MEASURE_MS) {
   const batch = model.createBatch(rows);
   const samples = [];
   let call = 0;
   for (const [limit, least] of [
     [WARM_UP_MS, 1],
-    [MEASURE_MS, LEAST_CALLS],
+    [measureMs, LEAST_CALLS],
   ]) {
     samples.length = 0;
     const end = performance.now() + limit;
@@ -122,6 +179,14 @@ function measure(model, rows, fill) {
   return samples;
 }
 
+/** Fills a batch with other requests at every call. */
+function someOf(requests) {
+  return (batch, call) => {
+    const start = (call * batch.capacity) % (requests.length - batch.capacity);
+    fillRequests(batch, requests.slice(start, start + batch.capacity));
+  };
+}
+
 function latency(model, { films, users, requests }) {
   const cpu = cpus()[0]?.model.trim() ?? 'unknown CPU';
   say(`\n${bold('4. Latency of scoreSync, in microseconds')}`);
@@ -129,10 +194,7 @@ function latency(model, { films, users, requests }) {
   say(
     `   ${'rows'.padStart(6)}${PERCENTILES.map((p) => `p${p}`.padStart(10)).join('')}${'rows/s'.padStart(12)}${'calls'.padStart(9)}`,
   );
-  const some = (batch, call) => {
-    const start = (call * batch.capacity) % (requests.length - batch.capacity);
-    fillRequests(batch, requests.slice(start, start + batch.capacity));
-  };
+  const some = someOf(requests);
   const all = (batch, call) => fillFilmsFor(batch, users[call % users.length], films);
   for (const rows of [...LATENCY_ROWS, films.length]) {
     const samples = measure(model, rows, rows === films.length ? all : some);
@@ -160,6 +222,7 @@ try {
   rankFilms(model, data);
   scoreHeldOut(model, data);
   latency(model, data);
+  await comparePrecisions(data);
 } finally {
   await model.close();
 }
