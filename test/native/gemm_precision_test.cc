@@ -13,6 +13,7 @@
 #include "core/arena.h"
 #include "engines/fused/gemm/gemm.h"
 #include "engines/fused/gemm/gemm_kernel.h"
+#include "gemm_support.h"
 
 namespace gyrfalcon::fused {
 namespace {
@@ -114,10 +115,10 @@ std::vector<float> ModelOfBytes(const Problem& p) {
 class GemmPrecisionTest : public testing::TestWithParam<std::tuple<std::string, Precision>> {
  protected:
   const GemmKernels& kernels() const {
-    for (const GemmKernels& k : AvailableGemmKernels()) {
+    for (const GemmKernels& k : TestedGemmKernels()) {
       if (k.name == std::get<0>(GetParam())) return k;
     }
-    return AvailableGemmKernels().back();
+    return TestedGemmKernels().back();
   }
   Precision precision() const { return std::get<1>(GetParam()); }
   Product Compute(const Problem& problem) const {
@@ -249,7 +250,7 @@ TEST_P(GemmPrecisionTest, ScalesOfXChangeNothingButRounding) {
 
 std::vector<std::string> Names() {
   std::vector<std::string> names;
-  for (const GemmKernels& kernels : AvailableGemmKernels()) names.emplace_back(kernels.name);
+  for (const GemmKernels& kernels : TestedGemmKernels()) names.emplace_back(kernels.name);
   return names;
 }
 
@@ -265,7 +266,7 @@ INSTANTIATE_TEST_SUITE_P(Kernels, GemmPrecisionTest,
                          CaseName);
 
 TEST(GemmKernelChoiceTest, FewColumnsAreF32AndShallowProductsAreNotInt8) {
-  for (const GemmKernels& kernels : AvailableGemmKernels()) {
+  for (const GemmKernels& kernels : TestedGemmKernels()) {
     EXPECT_EQ(Compute(kernels, Precision::kInt8, Random(2, 64, 4, 1)).kernel, "f32");
     EXPECT_EQ(Compute(kernels, Precision::kBf16, Random(2, 64, 4, 1)).kernel, "f32");
     EXPECT_EQ(Compute(kernels, Precision::kInt8, Random(2, 32, 5, 1)).kernel, kernels.bf16->name);
@@ -276,7 +277,7 @@ TEST(GemmKernelChoiceTest, FewColumnsAreF32AndShallowProductsAreNotInt8) {
 
 // Counts in millions beside shares below 1, as a model's first product may get them.
 TEST(GemmKernelChoiceTest, FirstProductsKeepTheirSmallInputs) {
-  for (const GemmKernels& kernels : AvailableGemmKernels()) {
+  for (const GemmKernels& kernels : TestedGemmKernels()) {
     Problem problem = Random(4, 13, 40, 8);
     for (int64_t r = 0; r < problem.m; ++r) problem.x[static_cast<size_t>(r * 13)] = 4194304.0f;
     for (int64_t j = 0; j < problem.n; ++j) problem.w[static_cast<size_t>(j)] = 0.0f;
@@ -292,7 +293,7 @@ class BytesTest : public testing::Test {
   // with nothing but rounded weights is near.
   void Check(const Problem& problem, const std::string& what) {
     const std::vector<float> model = ModelOfBytes(problem);
-    for (const GemmKernels& kernels : AvailableGemmKernels()) {
+    for (const GemmKernels& kernels : TestedGemmKernels()) {
       const Product product = Compute(kernels, Precision::kInt8, problem);
       if (product.kernel != "int8 dot") {
         EXPECT_EQ(product.kernel, "int8");
@@ -340,7 +341,7 @@ TEST_F(BytesTest, OutliersZerosAndDenormals) {
   problem.w[3] = std::nanf("");
   Check(problem, "a weight that is no number counts as 0");
   problem.w[3] = inf;
-  for (const GemmKernels& kernels : AvailableGemmKernels()) {
+  for (const GemmKernels& kernels : TestedGemmKernels()) {
     EXPECT_FALSE(std::isfinite(Compute(kernels, Precision::kInt8, problem).y[3])) << kernels.name;
   }
 }
@@ -353,7 +354,7 @@ TEST_F(BytesTest, ScalesKeepAnElementThatIsAlwaysLargeFromHidingTheOthers) {
   Problem scaled = problem;
   scaled.x_scale.assign(64, 1.0f);
   scaled.x_scale[7] = 100.0f;
-  for (const GemmKernels& kernels : AvailableGemmKernels()) {
+  for (const GemmKernels& kernels : TestedGemmKernels()) {
     const Product exact = Compute(kernels, Precision::kF32, problem);
     const Product plain = Compute(kernels, Precision::kInt8, problem);
     const Product better = Compute(kernels, Precision::kInt8, scaled);

@@ -13,6 +13,7 @@
 #include "core/arena.h"
 #include "engines/fused/gemm/gemm.h"
 #include "engines/fused/gemm/gemm_kernel.h"
+#include "gemm_support.h"
 
 namespace gyrfalcon::fused {
 namespace {
@@ -195,10 +196,10 @@ class Product {
 class GemmTest : public testing::TestWithParam<std::tuple<std::string, Precision>> {
  protected:
   const GemmKernels& kernels() const {
-    for (const GemmKernels& k : AvailableGemmKernels()) {
+    for (const GemmKernels& k : TestedGemmKernels()) {
       if (k.name == std::get<0>(GetParam())) return k;
     }
-    return AvailableGemmKernels().back();
+    return TestedGemmKernels().back();
   }
   Precision precision() const { return std::get<1>(GetParam()); }
 
@@ -288,7 +289,7 @@ TEST_P(GemmTest, RandomShapes) {
 
 std::vector<std::string> Names() {
   std::vector<std::string> names;
-  for (const GemmKernels& kernels : AvailableGemmKernels()) names.emplace_back(kernels.name);
+  for (const GemmKernels& kernels : TestedGemmKernels()) names.emplace_back(kernels.name);
   return names;
 }
 
