@@ -1,6 +1,6 @@
 import { Engine } from './engine.js';
 import { type ImportOptions, type ImportResult, importModelWith } from './import/import.js';
-import type { StorageName } from './import/manifest.js';
+import type { PrecisionName, StorageName } from './import/manifest.js';
 import { isStorageName, STORAGE_NAMES } from './import/storage.js';
 import { loadModel } from './model.js';
 import { native } from './native.js';
@@ -32,8 +32,14 @@ export async function importModel(
           allowExternalData,
           ...(library === undefined ? {} : { onnxruntime: library }),
         }),
-      loadModel: (bundle, { library }) =>
-        loadModel(bundle, library === undefined ? {} : { onnxruntime: library }),
+      loadModel: (bundle, { library, engine, precision }) =>
+        loadModel(bundle, {
+          engine,
+          precision,
+          // Several are open at a time; nobody changes the files meanwhile.
+          tables: 'map',
+          ...(library === undefined ? {} : { onnxruntime: library }),
+        }),
     },
     source,
     destination,
@@ -44,7 +50,7 @@ export async function importModel(
 /** The options, each read once. @throws INVALID_ARGUMENT */
 function checked(options: ImportOptions): ImportOptions {
   const { tableDtype, dims, ids, verify, tolerance, overwrite, onnxruntime } = options;
-  const { signal, onProgress } = options;
+  const { fused, precision, calibrate, signal, onProgress } = options;
   if (tolerance !== undefined && !(typeof tolerance === 'number' && tolerance >= 0)) {
     throw invalid('a number of at least 0 for tolerance', tolerance);
   }
@@ -61,11 +67,31 @@ function checked(options: ImportOptions): ImportOptions {
     ids: oneOf(ids, ['i32', 'i64'], 'i32', 'ids'),
     verify: verify === undefined ? undefined : integer(verify, 0, 2 ** 31 - 1, 'verify'),
     tolerance,
+    fused: flag(fused, true, 'fused'),
+    precision:
+      precision === undefined
+        ? undefined
+        : oneOf<PrecisionName>(precision, ['f32', 'bf16', 'int8'], 'f32', 'precision'),
+    calibrate: calibrate === undefined ? undefined : rows(calibrate),
     overwrite: flag(overwrite, false, 'overwrite'),
     onnxruntime: onnxruntime === undefined ? undefined : path(onnxruntime, 'onnxruntime'),
     signal,
     onProgress,
   };
+}
+
+/** Has rows of numbers, and may be detached. */
+const TypedArray = Object.getPrototypeOf(Uint8Array) as new () => object;
+
+function rows(value: unknown): ImportOptions['calibrate'] {
+  if (typeof value === 'string') return path(value, 'calibrate');
+  const isRows =
+    typeof value === 'object' &&
+    value !== null &&
+    !(value instanceof TypedArray) &&
+    (Symbol.iterator in value || Symbol.asyncIterator in value);
+  if (isRows) return value as Iterable<object>;
+  throw invalid('a path or rows for calibrate', value);
 }
 
 function storage(value: unknown, name: string): StorageName {

@@ -122,6 +122,13 @@ const MANIFEST: Rule = {
     slots: { list: { keys: { name: TEXT, shape: SHAPE } } },
     outputs: { list: { keys: { name: TEXT, dtype: TEXT, shape: SHAPE } } },
     dense: { keys: { file: TEXT } },
+    fused: optional({
+      kind: 'an object with file and, where it has one, a precision',
+      test: (v) =>
+        isObject(v) &&
+        isText(v['file']) &&
+        [undefined, 'f32', 'bf16', 'int8'].includes(v['precision'] as string | undefined),
+    }),
     report: optional({
       kind: 'an array of level and text',
       test: (v) =>

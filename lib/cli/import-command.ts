@@ -1,5 +1,5 @@
 /** `gyrfalcon import` */
-import type { StorageName } from '../import/manifest.js';
+import type { PrecisionName, StorageName } from '../import/manifest.js';
 import type { ImportResult } from '../import/run-import.js';
 import { type Io, Progress, write } from './io.js';
 import { formatBytes, formatTable, printable } from './text.js';
@@ -13,6 +13,8 @@ export interface ImportFlags {
   tolerance?: number;
   overwrite?: boolean;
   fused?: boolean;
+  precision?: PrecisionName;
+  calibrate?: string;
   onnxruntime?: string;
   json?: boolean;
 }
@@ -29,6 +31,8 @@ export async function importCommand(model: string, flags: ImportFlags, io: Io): 
       tolerance: flags.tolerance,
       overwrite: flags.overwrite,
       fused: flags.fused,
+      precision: flags.precision,
+      calibrate: flags.calibrate,
       onnxruntime: flags.onnxruntime,
       signal: io.signal,
       onProgress: ({ stage, done, total }) => progress.show(stage, done, total),
@@ -59,6 +63,16 @@ export function renderImport({ bundle, tables, report, verify }: ImportResult): 
       ? ''
       : `verified on ${verify.rows} rows: error ${verify.maxError.toPrecision(3)}, ` +
         `accepted ${verify.tolerance.toPrecision(3)}; ` +
-        `largest difference ${verify.maxAbsError.toPrecision(3)}\n`,
+        `largest difference ${verify.maxAbsError.toPrecision(3)}\n` +
+        formatTable(
+          ['engine', 'precision', 'error', 'accepted', 'largest difference'],
+          verify.runs.map((run, i) => [
+            run.engine,
+            run.precision + (i === 0 ? ' (default)' : ''),
+            run.maxError.toPrecision(3),
+            run.tolerance.toPrecision(3),
+            run.maxAbsError.toPrecision(3),
+          ]),
+        ),
   ].join('');
 }

@@ -4,7 +4,7 @@ import { isAbsolute, join } from 'node:path';
 
 import { GyrfalconError } from '../errors.js';
 import type { FusedGraph } from '../import/lower/format.js';
-import type { Manifest } from '../import/manifest.js';
+import type { Manifest, PrecisionName } from '../import/manifest.js';
 import { readOnnxModel } from '../import/onnx/read.js';
 import { storedRow } from '../import/storage.js';
 import { readManifest } from './bundle.js';
@@ -24,7 +24,15 @@ export interface BundleSummary {
   slots: Manifest['slots'];
   dense: { file: string; bytes: number; nodes: number; ops: Record<string, number> };
   /** The dense network as the fused engine runs it; null where ONNX Runtime does. */
-  fused: { file: string; nodes: number; ops: Record<string, number> } | null;
+  fused: {
+    file: string;
+    /** That it runs with by default. */
+    precision: PrecisionName;
+    /** Products with scales for int8. */
+    calibrated: number;
+    nodes: number;
+    ops: Record<string, number>;
+  } | null;
   outputs: Manifest['outputs'];
   report: NonNullable<Manifest['report']>;
 }
@@ -97,7 +105,13 @@ async function summarizeFused(
     throw new GyrfalconError('BUNDLE_INVALID', `expected JSON in ${fused.file}`, { cause });
   }
   const nodes = Array.isArray(graph?.nodes) ? graph.nodes : [];
-  return { file: fused.file, nodes: nodes.length, ops: counted(nodes.map(({ op }) => op)) };
+  return {
+    file: fused.file,
+    precision: fused.precision ?? 'f32',
+    calibrated: nodes.filter((node) => node?.x_scale !== undefined).length,
+    nodes: nodes.length,
+    ops: counted(nodes.map((node) => String(node?.op))),
+  };
 }
 
 /** Bags that differ only in position, counted. */
@@ -154,7 +168,9 @@ export function renderSummary(summary: BundleSummary): string {
     ...(summary.fused === null
       ? []
       : [
-          `\nfused graph: ${summary.fused.file}, ${summary.fused.nodes} nodes\n`,
+          `\nfused graph: ${summary.fused.file}, ${summary.fused.nodes} nodes, ` +
+            `precision ${summary.fused.precision}, ` +
+            `${summary.fused.calibrated} products calibrated\n`,
           formatTable(['op', 'nodes'], Object.entries(summary.fused.ops)),
         ]),
     '\noutputs\n',

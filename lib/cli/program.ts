@@ -19,6 +19,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 verification failed, 130 interrup
 (129 and 143 by SIGHUP and SIGTERM).
 A failure prints "error CODE: message", or {"error": {"code", "message"}} with --json.`;
 
+const PRECISIONS = ['f32', 'bf16', 'int8'];
 const MOST_ROWS = 65_536;
 const MOST_THREADS = 1024;
 
@@ -71,6 +72,7 @@ function buildProgram(io: Io, print: (text: string) => void): Command {
   const finish = (built: Command): Command => built.option('--json', 'print JSON, for errors too');
   const library = () =>
     new Option('--onnxruntime <path>', "ONNX Runtime's shared library; found by default");
+  const precision = (about: string) => new Option('--precision <precision>', about);
   program.addHelpText('after', EXIT_HELP);
 
   finish(
@@ -92,6 +94,8 @@ function buildProgram(io: Io, print: (text: string) => void): Command {
       .option('--tolerance <error>', 'error that --verify accepts', tolerance)
       .option('--overwrite', 'replace a bundle that is there')
       .option('--no-fused', 'leave the dense network to ONNX Runtime alone')
+      .addOption(precision('what the dense network runs with by default').choices(PRECISIONS))
+      .option('--calibrate <file>', 'rows (JSONL or CSV) to find scales for int8 on')
       .addOption(library()),
   ).action((model, flags) => importCommand(model, flags, io));
 
@@ -124,6 +128,16 @@ function buildProgram(io: Io, print: (text: string) => void): Command {
           .default('error'),
       )
       .option('--ignore-extra', 'pass over fields that are no inputs')
+      .addOption(
+        new Option('--engine <engine>', 'of the dense network')
+          .choices(['auto', 'fused', 'onnxruntime'])
+          .default('auto'),
+      )
+      .addOption(
+        precision('of the dense network; auto is what it was imported with')
+          .choices(['auto', ...PRECISIONS])
+          .default('auto'),
+      )
       .addOption(library()),
   )
     .addHelpText(

@@ -1,13 +1,15 @@
 /** `gyrfalcon score` */
 import type { Writable } from 'node:stream';
 
-import type { Batch, TypedArray } from '../batch.js';
+import type { TypedArray } from '../batch.js';
 import { GyrfalconError } from '../errors.js';
-import { countIndices, fillBatch, type OutputValue, outputRows } from './fill.js';
+import type { LoadOptions } from '../options.js';
+import { fillBatch, type OutputValue, outputRows } from './fill.js';
 import { type Io, write } from './io.js';
 import { type OutputFile, openOutput } from './output-file.js';
+import { Batches, rowBatches } from './row-batches.js';
 import { formatOf, openRows, type RowFormat } from './row-source.js';
-import { type Row, readRow } from './row-values.js';
+import type { Row } from './row-values.js';
 
 export interface ScoreFlags {
   input: string;
@@ -18,6 +20,8 @@ export interface ScoreFlags {
   outOfRange: 'error' | 'zero';
   ignoreExtra?: boolean;
   threads: number;
+  engine?: LoadOptions['engine'];
+  precision?: LoadOptions['precision'];
   onnxruntime?: string;
   json?: boolean;
 }
@@ -27,6 +31,8 @@ export async function score(bundle: string, flags: ScoreFlags, io: Io): Promise<
   const model = await loadModel(bundle, {
     outOfRange: flags.outOfRange,
     threads: flags.threads,
+    ...(flags.engine === undefined ? {} : { engine: flags.engine }),
+    ...(flags.precision === undefined ? {} : { precision: flags.precision }),
     ...(flags.onnxruntime === undefined ? {} : { onnxruntime: flags.onnxruntime }),
   });
   let file: OutputFile | undefined;
@@ -53,19 +59,9 @@ export async function score(bundle: string, flags: ScoreFlags, io: Io): Promise<
       total += rows.length;
     };
     const source = openRows(flags.input, io.stdin, flags.inputFormat, io.signal);
-    let pending: Row[] = [];
-    for await (const { fields, line } of source) {
-      const row = readRow(inputs, fields, line, flags.ignoreExtra ?? false);
-      if (
-        pending.length === flags.batch ||
-        (pending.length > 0 && pending[0]?.group !== row.group)
-      ) {
-        await flush(pending);
-        pending = [];
-      }
-      pending.push(row);
+    for await (const rows of rowBatches(source, inputs, flags.batch, flags.ignoreExtra ?? false)) {
+      await flush(rows);
     }
-    if (pending.length > 0) await flush(pending);
     if (file === undefined) return;
     io.signal.throwIfAborted();
     await file.commit();
@@ -90,33 +86,6 @@ function withLines(error: unknown, rows: readonly Row[]): unknown {
   const last = rows[rows.length - 1]?.line;
   const lines = first === last ? `line ${first}` : `lines ${first} to ${last}`;
   return new GyrfalconError(error.code, `${lines}: ${error.message}`, { cause: error });
-}
-
-/** Keeps one batch and makes another only when free sizes change or ids do not fit. */
-export class Batches<B extends Pick<Batch<object>, 'inputs'>> {
-  #batch: B | undefined;
-  #key = '';
-  #room: Record<string, number> = {};
-
-  constructor(
-    private readonly make: (symbols: Record<string, number>, indices: Record<string, number>) => B,
-  ) {}
-
-  forRows(rows: readonly Row[]): B {
-    const symbols = rows[0]?.symbols ?? {};
-    const key = JSON.stringify(Object.entries(symbols).sort());
-    const needed = countIndices(rows);
-    const fits = Object.entries(needed).every(([name, n]) => n <= (this.#room[name] ?? 0));
-    if (this.#batch !== undefined && key === this.#key && fits) return this.#batch;
-    for (const [name, n] of Object.entries(needed)) {
-      // Half as much again, so that rows which grow slowly do not need a batch each.
-      if (n > (this.#room[name] ?? 0)) this.#room[name] = Math.ceil(n * 1.5);
-      this.#room[name] = Math.max(1, this.#room[name] ?? 0);
-    }
-    this.#batch = this.make(symbols, { ...this.#room });
-    this.#key = key;
-    return this.#batch;
-  }
 }
 
 /** Writes scores row by row; CSV has one column for each element. */

@@ -9,7 +9,7 @@ import { FileWriter } from './file-writer.js';
 import type { Emitted } from './lower/index.js';
 import { writeFused } from './lower/write.js';
 import type { LoweredModel } from './lowered.js';
-import type { Manifest, ManifestTable, StorageName } from './manifest.js';
+import type { Manifest, ManifestTable, PrecisionName, StorageName } from './manifest.js';
 import { writeOnnxModel } from './onnx/write.js';
 import { TABLE_TENSOR, writeTable } from './safetensors-writer.js';
 import { storedRow } from './storage.js';
@@ -26,6 +26,8 @@ export interface WriteBundleOptions {
   source?: Manifest['source'];
   /** The dense network once more, for the fused engine. */
   fused?: Emitted | undefined;
+  /** That it runs with by default. */
+  precision?: PrecisionName | undefined;
   signal?: AbortSignal | undefined;
   onProgress?: (stage: 'tables' | 'dense', done: number, total: number) => void;
 }
@@ -67,7 +69,12 @@ export async function writeBundle(
     slots: model.slots,
     bags: model.bags,
     dense: { file: DENSE_FILE, xxh64: dense.xxh64, inputs: model.denseInputs },
-    ...(fused === undefined ? {} : { fused }),
+    ...(fused === undefined
+      ? {}
+      : {
+          fused:
+            options.precision === undefined ? fused : { ...fused, precision: options.precision },
+        }),
     outputs: model.outputs,
     ...(model.report.length === 0 ? {} : { report: model.report }),
   };
@@ -115,7 +122,7 @@ function storageOf(name: string, options: WriteBundleOptions): StorageName {
   return storage;
 }
 
-async function writeManifest(manifest: Manifest, path: string): Promise<void> {
+export async function writeManifest(manifest: Manifest, path: string): Promise<void> {
   const bytes = Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`, 'utf8');
   if (bytes.byteLength > MAX_MANIFEST_BYTES) {
     throw new GyrfalconError(

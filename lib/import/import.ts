@@ -1,5 +1,6 @@
 /** ONNX model → bundle, with the addon's and the scorer's parts put together. */
 import { analyze } from './analyze/index.js';
+import { calibrate } from './calibrate.js';
 import type { TableCodec } from './codec.js';
 import { type ImportOptions, type ImportResult, runImport } from './run-import.js';
 import { verifyBundle } from './verify.js';
@@ -40,12 +41,23 @@ export async function importModelWith(
 ): Promise<ImportResult> {
   const { native } = runtime;
   const parts = verifyParts(runtime);
+  const codec: TableCodec = {
+    encodeRows: (src, rows, dim, storage) => native.encodeRows(src, rows, dim, storage),
+    createHash: () => new native.Xxh64(),
+  };
   return await runImport(path, destination, options, {
-    codec: {
-      encodeRows: (src, rows, dim, storage) => native.encodeRows(src, rows, dim, storage),
-      createHash: () => new native.Xxh64(),
-    },
+    codec,
     analyze,
+    calibrate: (request) =>
+      calibrate(request, {
+        codec,
+        loadModel: async (directory) =>
+          await runtime.loadModel(directory, {
+            library: undefined,
+            engine: 'fused',
+            precision: 'f32',
+          }),
+      }),
     verify: (request) => verifyBundle(request, parts),
     producer: `gyrfalcon ${runtime.version}`,
   });

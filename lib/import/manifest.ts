@@ -15,6 +15,9 @@ export type DtypeName =
 
 export type StorageName = 'f32' | 'f16' | 'bf16' | 'int8' | 'int4';
 
+/** Of the fused engine's products. */
+export type PrecisionName = 'f32' | 'bf16' | 'int8';
+
 export type PoolingName = 'sum' | 'mean' | 'none';
 
 /** A size, `'batch'` (first only), a symbol's name, or (outputs only) null: known after a run. */
@@ -104,7 +107,13 @@ export interface Manifest {
   slots: ManifestSlot[];
   bags: ManifestBag[];
   dense: { file: string; xxh64: string; inputs: string[] };
-  fused?: { file: string; xxh64: string; weights: string; weightsXxh64: string };
+  fused?: {
+    file: string;
+    xxh64: string;
+    weights: string;
+    weightsXxh64: string;
+    precision?: PrecisionName;
+  };
   outputs: ManifestOutput[];
   report?: ReportEntry[];
 }

@@ -4,10 +4,12 @@ import { basename, resolve } from 'node:path';
 import { GyrfalconError } from '../errors.js';
 import { fillDirectory } from './atomic-directory.js';
 import { MANIFEST_FILE, writeBundle } from './bundle-writer.js';
+import { type CalibrateRequest, replaceFused } from './calibrate.js';
+import { type CalibrationRows, calibrationRows } from './calibration-rows.js';
 import type { TableCodec } from './codec.js';
-import { lowerDense } from './lower/index.js';
+import { type Emitted, lowerDense } from './lower/index.js';
 import type { AnalyzeOptions, LoweredModel } from './lowered.js';
-import type { Manifest, ReportEntry, StorageName } from './manifest.js';
+import type { Manifest, PrecisionName, ReportEntry, StorageName } from './manifest.js';
 import { FileSource } from './onnx/byte-source.js';
 import { readOnnxModel, throwIfAborted } from './onnx/read.js';
 import { tensorBytes } from './onnx/tensor-data.js';
@@ -15,9 +17,12 @@ import type { OnnxModel } from './onnx/types.js';
 import { storedRow } from './storage.js';
 import { chooseStorage, type TableDtypes } from './table-storage.js';
 
-/** What the import is busy with; `done` and `total` are bytes, in `verify` rows. */
+/**
+ * What the import is busy with; `done` and `total` are bytes, in `verify` rows, in `calibrate` rows
+ * of a number that is not known: `total` is `done`.
+ */
 export interface ImportProgress {
-  stage: 'read' | 'hash' | 'analyze' | 'tables' | 'dense' | 'verify';
+  stage: 'read' | 'hash' | 'analyze' | 'tables' | 'dense' | 'calibrate' | 'verify';
   done: number;
   total: number;
 }
@@ -27,12 +32,22 @@ export interface ImportOptions extends AnalyzeOptions {
   tableDtype?: TableDtypes | undefined;
   /** Random rows to run through the original and the bundle; 0, the default, skips it. */
   verify?: number | undefined;
-  /** The error that verification accepts; by default it follows from the tables' storages. */
+  /** The error that verification accepts; by default that of the tables' storages and the precision. */
   tolerance?: number | undefined;
   /** Replace a bundle that is at the destination. */
   overwrite?: boolean | undefined;
   /** Write the dense network for the fused engine too, where that covers it; the default. */
   fused?: boolean | undefined;
+  /**
+   * What the fused engine's products are computed in unless `loadModel` is told otherwise; 'f32' by
+   * default.
+   */
+  precision?: PrecisionName | undefined;
+  /**
+   * Representative rows, as `gyrfalcon score` reads them: a JSONL or CSV file, or objects. Scales that
+   * make 'int8' more accurate are found on them.
+   */
+  calibrate?: CalibrationRows | undefined;
   /** ONNX Runtime's shared library, for verification. */
   onnxruntime?: string | undefined;
   signal?: AbortSignal | undefined;
@@ -56,6 +71,17 @@ export interface VerifyResult {
   maxAbsError: number;
   tolerance: number;
   perOutput: { name: string; maxAbsError: number; maxError: number }[];
+  /**
+   * The same for every engine and precision that the bundle can be run in. The first is what runs
+   * by default, which the fields above are about; it and those of f32 must be within the tolerance.
+   */
+  runs: {
+    engine: 'fused' | 'onnxruntime';
+    precision: PrecisionName;
+    maxError: number;
+    maxAbsError: number;
+    tolerance: number;
+  }[];
 }
 
 export interface ImportResult {
@@ -87,6 +113,8 @@ export interface ImportParts {
   analyze(model: OnnxModel, options: AnalyzeOptions): LoweredModel;
   /** @throws VERIFY_FAILED */
   verify(request: VerifyRequest): Promise<VerifyResult>;
+  /** Finds the products' scales on rows. */
+  calibrate(request: CalibrateRequest): Promise<Emitted>;
   /** Goes into the manifest. */
   producer: string;
 }
@@ -130,9 +158,11 @@ export async function runImport(
       // Exporters call every graph the same; people know the model by its file.
       lowered.name = basename(path).replace(/\.onnx$/, '');
       const fused = (options.fused ?? true) ? lowerDense(lowered) : undefined;
-      const manifest = await writeBundle(lowered, directory, {
+      if (fused === undefined) checkFused(options, lowered.report);
+      let manifest = await writeBundle(lowered, directory, {
         storage,
         fused,
+        precision: options.precision,
         codec: parts.codec,
         producer: parts.producer,
         source,
@@ -140,6 +170,18 @@ export async function runImport(
         onProgress: progress,
       });
       throwIfAborted(signal);
+      if (fused !== undefined && options.calibrate !== undefined) {
+        const scaled = await parts.calibrate({
+          directory,
+          manifest,
+          fused,
+          rows: calibrationRows(options.calibrate, signal),
+          signal,
+          onRows: (done) => progress('calibrate', done, done),
+        });
+        manifest = await replaceFused(manifest, directory, scaled, parts.codec);
+        throwIfAborted(signal);
+      }
       const summary = {
         manifest,
         tables: manifest.tables.map(tableSummary),
@@ -163,6 +205,20 @@ export async function runImport(
       return { ...summary, verify };
     },
   ).then(({ directory, result }) => ({ bundle: directory, ...result }));
+}
+
+/** @throws ONNX_UNSUPPORTED, INVALID_ARGUMENT: what only the fused engine does was asked for */
+function checkFused({ fused, precision, calibrate }: ImportOptions, report: ReportEntry[]): void {
+  if ((precision ?? 'f32') === 'f32' && calibrate === undefined) return;
+  const what = calibrate === undefined ? `precision ${precision}` : 'calibrate';
+  if (fused === false) {
+    throw new GyrfalconError('INVALID_ARGUMENT', `expected fused to be true for ${what}`);
+  }
+  const reason = report[report.length - 1]?.text ?? '';
+  throw new GyrfalconError(
+    'ONNX_UNSUPPORTED',
+    `expected a dense network that the fused engine covers for ${what}, but the ${reason}`,
+  );
 }
 
 function tableSummary(table: Manifest['tables'][number]): ImportedTable {

@@ -1,5 +1,5 @@
 /** Connects verification with the engine and the scorer, as far as it uses them. */
-import type { DtypeName } from './manifest.js';
+import type { DtypeName, PrecisionName } from './manifest.js';
 import { type TensorData, toTensorData } from './tensor-values.js';
 import type { NamedTensor, OriginalInput, ScoredBundle, VerifyParts } from './verify.js';
 import type { Sample } from './verify-sample.js';
@@ -37,12 +37,18 @@ export interface RuntimeModel<B extends RuntimeBatch = RuntimeBatch> {
   close(): Awaitable<void>;
 }
 
+export interface RuntimeLoadOptions {
+  library: string | undefined;
+  engine: 'fused' | 'onnxruntime';
+  precision: PrecisionName;
+}
+
 export interface VerifyRuntime {
   openEngine(
     path: string,
     options: { allowExternalData: true; library: string | undefined },
   ): Awaitable<RuntimeEngine>;
-  loadModel(directory: string, options: { library: string | undefined }): Awaitable<RuntimeModel>;
+  loadModel(directory: string, options: RuntimeLoadOptions): Awaitable<RuntimeModel>;
 }
 
 export function verifyParts(runtime: VerifyRuntime): VerifyParts {
@@ -55,9 +61,10 @@ export function verifyParts(runtime: VerifyRuntime): VerifyParts {
         close: async () => await engine.close(),
       };
     },
-    openBundle: async ({ bundle, manifest, library }) => {
+    openBundle: async ({ bundle, manifest, library }, { engine, precision }) => {
       const dtypes = new Map(manifest.inputs.map(({ name, dtype }) => [name, dtype]));
-      return scoredBundle(await runtime.loadModel(bundle, { library }), dtypes);
+      const model = await runtime.loadModel(bundle, { library, engine, precision });
+      return scoredBundle(model, dtypes);
     },
   };
 }

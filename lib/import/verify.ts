@@ -1,9 +1,10 @@
 /** Compares a bundle with the model that it was made from, on random rows. */
 import { GyrfalconError } from '../errors.js';
-import type { DtypeName, Manifest, StorageName } from './manifest.js';
+import type { DtypeName, Manifest } from './manifest.js';
 import { throwIfAborted } from './onnx/read.js';
 import type { VerifyRequest, VerifyResult } from './run-import.js';
 import { moveBatch, type TensorData, toNumbers, toTensorData } from './tensor-values.js';
+import { defaultTolerance, isJudged, runsOf, type VerifyRun } from './verify-runs.js';
 import { makeSample, Random, SAMPLE_MODES, type Sample, sizeOf } from './verify-sample.js';
 
 export interface NamedTensor {
@@ -37,7 +38,7 @@ export interface ScoredBundle {
 
 export interface VerifyParts {
   openOriginal(request: VerifyRequest): Promise<OriginalModel>;
-  openBundle(request: VerifyRequest): Promise<ScoredBundle>;
+  openBundle(request: VerifyRequest, run: VerifyRun): Promise<ScoredBundle>;
 }
 
 /** Rows of the requests: one alone, a few, then more; and sizes for symbols without a default. */
@@ -47,34 +48,9 @@ const SYMBOL_SIZES = [5, 3, 8];
 const MAX_STACK_HOTNESS = 4;
 const SEED = 0x67797266;
 
-/** What f32 arithmetic in another order may differ by. */
-const BASE_TOLERANCE = 1e-5;
-/** How much a dense network is taken to amplify the relative error of its inputs, at most. */
-const GAIN = 4;
-/** Relative error of an element, against the largest of its row. */
-const STORAGE_ERROR: Readonly<Record<StorageName, number>> = {
-  f32: 0,
-  f16: 2 ** -11, // 11 significant bits, rounded
-  bf16: 2 ** -8, // 8 significant bits, rounded
-  int8: 1 / 255, // half of 1/255 of the row's range, which is at most twice its largest element
-  int4: 1 / 15, // the same with 15 steps
-};
-
 /**
- * The error that is accepted when the caller does not say: 1e-5 + 4 · max over tables of the
- * storage's relative error. A table whose source was narrower than f32 and is stored as it came
- * loses nothing, but its type alone is looked at, so it gets the tolerance of its storage.
- */
-export function defaultTolerance(manifest: Manifest): number {
-  const worst = manifest.tables.reduce(
-    (max, table) => Math.max(max, STORAGE_ERROR[table.storage]),
-    0,
-  );
-  return BASE_TOLERANCE + GAIN * worst;
-}
-
-/**
- * Runs `request.rows` random rows (more where a fixed batch asks for it) through both.
+ * Runs `request.rows` random rows (more where a fixed batch asks for it) through the original and
+ * through the bundle in every engine and precision that it can be run in.
  * The error of an output element is |bundle − original| / max(1, largest |original| of that output in all rows).
  * @throws VERIFY_FAILED past the tolerance or when the original does not run; ABORTED
  */
@@ -83,23 +59,23 @@ export async function verifyBundle(
   parts: VerifyParts,
 ): Promise<VerifyResult> {
   const { manifest } = request;
-  const tolerance = request.tolerance ?? defaultTolerance(manifest);
-  const comparisons = new Map<string, Comparison>();
-  for (const { name } of manifest.outputs) comparisons.set(name, { maxAbsError: 0, scale: 1 });
+  const trials = runsOf(manifest).map((run) => new Trial(run, request));
   const original = await parts.openOriginal(request);
   let done = 0;
   try {
-    const bundle = await parts.openBundle(request);
     try {
+      for (const trial of trials) trial.bundle = await parts.openBundle(request, trial.run);
       const caller = new OriginalCaller(manifest, original, request);
       const random = new Random(SEED);
       for (let request_ = 0; done < request.rows; request_++) {
         throwIfAborted(request.signal);
         const rows = requestRows(manifest, request_, request.rows - done);
         const { sample, outputs } = await caller.run(rows, symbolSizes(manifest, request_), random);
-        const scores = await bundle.score(sample);
-        for (const output of manifest.outputs) {
-          compareOutput(output, scores[output.name], outputs[output.name], comparisons);
+        for (const trial of trials) {
+          const scores = await (trial.bundle as ScoredBundle).score(sample);
+          for (const output of manifest.outputs) {
+            compareOutput(output, scores[output.name], outputs[output.name], trial.comparisons);
+          }
         }
         done += rows;
         request.onRows(Math.min(done, request.rows));
@@ -107,35 +83,68 @@ export async function verifyBundle(
         await new Promise<void>((resume) => setImmediate(resume));
       }
     } finally {
-      await bundle.close();
+      for (const { bundle } of trials) await bundle?.close();
     }
   } finally {
     await original.close();
   }
-  const perOutput = [...comparisons].map(([name, { maxAbsError, scale }]) => ({
-    name,
-    maxAbsError,
-    maxError: maxAbsError / scale,
-  }));
-  const result: VerifyResult = {
+  trials.forEach((trial, i) => {
+    if (isJudged(trial.run, i)) trial.judge(done);
+  });
+  const [first] = trials as [Trial];
+  return {
     rows: done,
-    maxError: Math.max(0, ...perOutput.map((output) => output.maxError)),
-    maxAbsError: Math.max(0, ...perOutput.map((output) => output.maxAbsError)),
-    tolerance,
-    perOutput,
+    ...first.worst(),
+    tolerance: first.tolerance,
+    perOutput: first.perOutput(),
+    runs: trials.map((trial) => ({ ...trial.run, ...trial.worst(), tolerance: trial.tolerance })),
   };
-  const failed = perOutput.filter((output) => !(output.maxError <= tolerance));
-  if (failed.length > 0) {
+}
+
+/** The bundle in one engine and precision, and how far its outputs were off. */
+class Trial {
+  readonly comparisons = new Map<string, Comparison>();
+  readonly tolerance: number;
+  bundle: ScoredBundle | undefined;
+
+  constructor(
+    readonly run: VerifyRun,
+    { manifest, tolerance }: VerifyRequest,
+  ) {
+    this.tolerance = tolerance ?? defaultTolerance(manifest, run.precision);
+    for (const { name } of manifest.outputs)
+      this.comparisons.set(name, { maxAbsError: 0, scale: 1 });
+  }
+
+  perOutput(): VerifyResult['perOutput'] {
+    return [...this.comparisons].map(([name, { maxAbsError, scale }]) => ({
+      name,
+      maxAbsError,
+      maxError: maxAbsError / scale,
+    }));
+  }
+
+  worst(): { maxError: number; maxAbsError: number } {
+    const outputs = this.perOutput();
+    return {
+      maxError: Math.max(0, ...outputs.map((output) => output.maxError)),
+      maxAbsError: Math.max(0, ...outputs.map((output) => output.maxAbsError)),
+    };
+  }
+
+  /** @throws VERIFY_FAILED past the tolerance */
+  judge(rows: number): void {
+    const failed = this.perOutput().filter((output) => !(output.maxError <= this.tolerance));
+    if (failed.length === 0) return;
     const list = failed.map(
       (o) => `${JSON.stringify(o.name)} is off by ${o.maxError.toPrecision(3)}`,
     );
     throw new GyrfalconError(
       'VERIFY_FAILED',
-      `expected an error of at most ${tolerance.toPrecision(3)} over ${done} rows but received ` +
-        `more: ${list.join(', ')}`,
+      `expected an error of at most ${this.tolerance.toPrecision(3)} over ${rows} rows with engine ` +
+        `${this.run.engine} and precision ${this.run.precision} but received more: ${list.join(', ')}`,
     );
   }
-  return result;
 }
 
 /** What has been seen of one output so far. */

@@ -57,6 +57,48 @@ describe('the example model', () => {
     for (const { name } of summary.tables) expect(text).toContain(name);
   });
 
+  it('is imported in another precision, calibrated, and says so', async () => {
+    const out = join(folder, 'int8');
+    const flags = ['--precision', 'int8', '--calibrate', join(example, 'requests.jsonl')];
+    const model = join(example, 'model.onnx');
+    const text = await call(['import', model, '--out', out, ...flags, '--verify', '4']);
+    expect(text).toMatchObject({ code: 0, err: '' });
+    expect(text.out).toMatch(/fused +int8 \(default\)/);
+    expect(text.out).toMatch(/onnxruntime +f32/);
+    const { fused } = JSON.parse((await call(['inspect', out, '--json'])).out);
+    expect(fused.precision).toBe('int8');
+    expect(fused.calibrated).toBeGreaterThan(0);
+    expect((await call(['inspect', bundle])).out).toContain('precision f32, 0 products calibrated');
+
+    const input = rows.join('\n');
+    const scores = async (from: string, ...more: string[]) => {
+      const command = ['score', from, '--input', '-', '--ignore-extra', ...more];
+      const { code, out: lines } = await call(command, input);
+      expect(code).toBe(0);
+      return lines
+        .trim()
+        .split('\n')
+        .map((line): number => JSON.parse(line).score);
+    };
+    const exact = await scores(bundle);
+    expect(await scores(out, '--precision', 'f32')).toEqual(exact);
+    const reduced = await scores(out);
+    expect(reduced).not.toEqual(exact);
+    for (const [i, score] of reduced.entries()) expect(score).toBeCloseTo(exact[i] as number, 1);
+    const other = await scores(out, '--engine', 'onnxruntime');
+    for (const [i, score] of other.entries()) expect(score).toBeCloseTo(exact[i] as number, 5);
+    const wrong = ['score', out, '--input', '-', '--engine=onnxruntime', '--precision=int8'];
+    expect(await call(wrong, input)).toMatchObject({
+      code: 1,
+      err: expect.stringContaining('ENGINE_UNAVAILABLE'),
+    });
+    for (const usage of [
+      ['--precision', 'f16'],
+      ['--engine', 'none'],
+    ])
+      expect((await call(['score', out, '--input', '-', ...usage], input)).code).toBe(2);
+  });
+
   it('scores rows in order, the same in any batch and from CSV', async () => {
     const whole = await score(rows.join('\n'));
     expect(whole).toMatchObject({ code: 0, err: '' });

@@ -3,9 +3,10 @@ import { PassThrough, Readable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 
 import { fillBatch, halfBits, outputRows } from '../../lib/cli/fill.js';
+import { Batches } from '../../lib/cli/row-batches.js';
 import { cellValue, csvRows, jsonlRows } from '../../lib/cli/row-source.js';
 import { type Row, type RowInput, readRow } from '../../lib/cli/row-values.js';
-import { Batches, RowPrinter } from '../../lib/cli/score.js';
+import { RowPrinter } from '../../lib/cli/score.js';
 import { halfValue } from '../../lib/import/half.js';
 
 const INPUTS: RowInput[] = [

@@ -46,7 +46,10 @@ const files = readdirSync(models).filter((file) => file.endsWith('.onnx'));
 
 test.each(files)('%s: both engines agree', { timeout: 60_000 }, async (file) => {
   const bundle = join(directory, file);
-  await importModel(join(models, file), bundle, { fused: true, verify: 4 });
+  const { verify } = await importModel(join(models, file), bundle, { verify: 4 });
+  for (const { engine, precision, maxError, tolerance } of verify?.runs ?? []) {
+    expect(maxError, `${engine} in ${precision}`).toBeLessThan(tolerance);
+  }
   const manifest = JSON.parse(readFileSync(join(bundle, 'model.json'), 'utf8'));
   if (manifest.fused === undefined) {
     await expect(loadModel(bundle, { engine: 'fused' })).rejects.toMatchObject({

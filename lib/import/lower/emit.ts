@@ -1,6 +1,7 @@
 /** The fused graph as fused.json, and the constants that go into the weights file. */
+import * as p from '../analyze/poly.js';
 import type { DtypeName } from '../manifest.js';
-import type { Constant } from './constant.js';
+import { type Constant, ofValues } from './constant.js';
 import type { FusedAct, FusedDice, FusedExtent, FusedGraph, FusedNode } from './format.js';
 import type { Output } from './lower.js';
 import { type Act, attributeValues, type Dims, extent, fail, type Val } from './value.js';
@@ -10,10 +11,21 @@ export interface Weight {
   readonly constant: Constant;
 }
 
+/** A product with constant weights `[k, n]`. */
+export interface Product {
+  /** Its x: a value's number, and its shape, `[batch, …, k]`; null where neither can be said. */
+  readonly x: { readonly value: number; readonly shape: readonly FusedExtent[] } | null;
+  /** Place in `weights`. */
+  readonly weights: number;
+}
+
 export interface Emitted {
   readonly graph: FusedGraph;
   /** In the order of `graph.constants`. */
   readonly weights: readonly Weight[];
+  readonly products: readonly Product[];
+  /** The same graph with an x_scale `[k]` for products, by their weights' place. */
+  scaled(scales: ReadonlyMap<number, Float32Array>): Emitted;
 }
 
 const MAX_NODES = 65536;
@@ -41,9 +53,14 @@ export function ordered(outputs: readonly Val[]): Val[] {
   return order;
 }
 
-export function emit(inputs: readonly Val[], outputs: readonly Output[]): Emitted {
+/** `scales`: the x_scale of products, by their weights. */
+export function emit(
+  inputs: readonly Val[],
+  outputs: readonly Output[],
+  scales: ReadonlyMap<Val, Val> = new Map(),
+): Emitted {
   const order = ordered(outputs.map(({ val }) => val));
-  const constants = order.filter((value) => value.op === 'const');
+  const constants = order.filter((value) => value.op === 'const').concat([...scales.values()]);
   const nodes = order.filter((value) => value.op !== 'const' && value.op !== 'input');
   if (nodes.length > MAX_NODES || constants.length > MAX_NODES) fail('the graph is too large');
   const numbers = new Map([...inputs, ...constants, ...nodes].map((value, i) => [value, i]));
@@ -53,6 +70,12 @@ export function emit(inputs: readonly Val[], outputs: readonly Output[]): Emitte
     const name = unique(value.name, names);
     return { name, constant: value.constant as Constant };
   });
+  const products = nodes
+    .filter(({ op }) => op === 'linear')
+    .map((value): Product => {
+      const [x, w] = value.in as [Val, Val];
+      return { x: observable(x, number), weights: constants.indexOf(w) };
+    });
   return {
     graph: {
       format: 'gyrfalcon-fused',
@@ -63,7 +86,7 @@ export function emit(inputs: readonly Val[], outputs: readonly Output[]): Emitte
         shape: [...(value.batched ? ['batch'] : []), ...extents(value.dims)],
       })),
       constants: weights.map(({ name, constant }) => ({ name, shape: [...constant.dims] })),
-      nodes: nodes.map((value) => emitNode(value, number)),
+      nodes: nodes.map((value) => emitNode(value, number, scales)),
       outputs: outputs.map(({ name, val }) => ({
         name,
         value: number(val),
@@ -71,7 +94,28 @@ export function emit(inputs: readonly Val[], outputs: readonly Output[]): Emitte
       })),
     },
     weights,
+    products,
+    scaled: (given) => {
+      const entries = [...given].map(([place, values]): [Val, Val] => {
+        const w = constants[place] as Val;
+        return [w, scaleOf(w, values)];
+      });
+      return emit(inputs, outputs, new Map(entries));
+    },
   };
+}
+
+function scaleOf(weights: Val, values: Float32Array): Val {
+  const constant = ofValues([values.length], values);
+  const dims = [p.poly(values.length)];
+  const name = `${weights.name}.x_scale`;
+  return { id: -1, op: 'const', in: [], a: {}, dims, batched: false, name, constant };
+}
+
+function observable(x: Val, number: (value: Val) => number): Product['x'] {
+  const shape = x.dims.map(extent);
+  if (!x.batched || shape.includes(null)) return null;
+  return { value: number(x), shape: ['batch', ...(shape as FusedExtent[])] };
 }
 
 function unique(wanted: string, names: Set<string>): string {
@@ -106,7 +150,11 @@ function json(value: number): number {
   return Number.isFinite(rounded) ? rounded : fail(`the number ${value}`);
 }
 
-function emitNode(value: Val, number: (value: Val) => number): FusedNode {
+function emitNode(
+  value: Val,
+  number: (value: Val) => number,
+  scales: ReadonlyMap<Val, Val>,
+): FusedNode {
   const { op, a, dims } = value;
   const head = { op, in: value.in.map(number) };
   const act = a.act === undefined ? {} : { act: emitAct(a.act, number) };
@@ -120,6 +168,7 @@ function emitNode(value: Val, number: (value: Val) => number): FusedNode {
         ...act,
         ...optional('mul', a.mul),
         ...optional('add', a.add),
+        ...optional('x_scale', scales.get(value.in[1] as Val)),
         ...(a.post === undefined ? {} : { post: emitAct(a.post, number) }),
       };
     case 'matmul':

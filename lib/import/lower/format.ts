@@ -29,6 +29,7 @@ export interface FusedNode {
   bias?: number;
   mul?: number;
   add?: number;
+  x_scale?: number;
   ta?: boolean;
   tb?: boolean;
   scale?: number;

@@ -34,7 +34,7 @@ import { optimize, type Rewrite } from './optimize.js';
 import { NotCovered } from './value.js';
 import { graphText } from './write.js';
 
-export type { Emitted, Weight } from './emit.js';
+export type { Emitted, Product, Weight } from './emit.js';
 export type { FusedGraph, FusedNode } from './format.js';
 
 const RULES: readonly Rewrite[] = [

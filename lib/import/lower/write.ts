@@ -10,8 +10,8 @@ import { safetensorsHeader } from '../safetensors-writer.js';
 import { count } from './constant.js';
 import type { Emitted } from './emit.js';
 
-const GRAPH_FILE = 'fused.json';
-const WEIGHTS_FILE = 'fused.safetensors';
+export const GRAPH_FILE = 'fused.json';
+export const WEIGHTS_FILE = 'fused.safetensors';
 /** The limit of every JSON file of a bundle. */
 const MAX_JSON_BYTES = 16 * 1024 * 1024;
 

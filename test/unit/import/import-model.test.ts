@@ -125,7 +125,7 @@ describe('importModel', () => {
   it.each(fixtures)('writes a bundle of %s whose files score as the original', async (file) => {
     await withDirectory(async (directory) => {
       const out = join(directory, 'bundle');
-      const options = { verify: 20, tableDtype: 'f32' } as const;
+      const options = { verify: 20, tableDtype: 'f32', fused: false } as const;
       const result = await importModelWith(runtime(), join(MODELS, file), out, options);
       expect(result.verify?.rows).toBeGreaterThanOrEqual(20);
       expect(result.verify?.maxError).toBeLessThanOrEqual(1e-5);
@@ -136,7 +136,7 @@ describe('importModel', () => {
   it('fails and leaves nothing when the tables are not those of the model', async () => {
     await withDirectory(async (directory) => {
       const path = join(MODELS, 'dlrm-separate.dynamo.onnx');
-      const options = { verify: 20 };
+      const options = { verify: 20, fused: false };
       const spoiled = runtime((values) => {
         values[0] = (values[0] as number) + 1;
       });

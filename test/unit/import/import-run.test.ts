@@ -27,7 +27,9 @@ const parts: ImportParts = {
     maxAbsError: 0,
     tolerance: request.tolerance ?? 1e-5,
     perOutput: [],
+    runs: [],
   }),
+  calibrate: async (request) => request.fused,
   producer: 'test',
 };
 

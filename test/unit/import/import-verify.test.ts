@@ -4,7 +4,8 @@ import { GyrfalconError } from '../../../lib/errors.js';
 import type { DtypeName, Manifest, ManifestInput } from '../../../lib/import/manifest.js';
 import type { VerifyRequest } from '../../../lib/import/run-import.js';
 import { toNumbers, toTensorData } from '../../../lib/import/tensor-values.js';
-import { defaultTolerance, type NamedTensor, verifyBundle } from '../../../lib/import/verify.js';
+import { type NamedTensor, verifyBundle } from '../../../lib/import/verify.js';
+import { defaultTolerance } from '../../../lib/import/verify-runs.js';
 import { makeSample, Random, type Sample } from '../../../lib/import/verify-sample.js';
 
 const TABLE = Float64Array.from({ length: 10 }, (_, i) => i * 1.25 - 3);
@@ -112,6 +113,9 @@ describe('verifyBundle', () => {
       maxAbsError: 0,
       tolerance: 1e-5,
       perOutput: [{ name: 'y', maxError: 0, maxAbsError: 0 }],
+      runs: [
+        { engine: 'onnxruntime', precision: 'f32', maxError: 0, maxAbsError: 0, tolerance: 1e-5 },
+      ],
     });
     expect(sizes).toEqual([1, 7, 64, 28]);
     expect(parts.closed.sort()).toEqual(['bundle', 'original']);
