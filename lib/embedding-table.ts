@@ -21,6 +21,8 @@ export interface BagOptions {
   outOfRange?: OutOfRangePolicy;
 }
 
+export type TableStats = ReturnType<NativeTable['stats']>;
+
 /** An embedding table in native memory, for lookups without a model. Immutable. */
 export class EmbeddingTable implements Disposable {
   readonly #native: NativeTable;
@@ -38,11 +40,18 @@ export class EmbeddingTable implements Disposable {
    * an F16 tensor needs 'f16', U8 rows 'int8' or 'int4'. `dim` is needed for int4 rows of an odd
    * dim; it is checked where it is given. `residency: 'map'` maps the file instead of copying it,
    * for which the tensor must begin at a multiple of 64 bytes of the file, as gyrfalcon writes it.
+   * `threads`: as in `from`.
    * @throws INVALID_ARGUMENT, DTYPE_MISMATCH, SHAPE_MISMATCH, BUNDLE_INVALID, IO_ERROR, OUT_OF_MEMORY
    */
   static async fromSafetensors(
     file: string,
-    options: { tensor: string; storage?: StorageName; dim?: number; residency?: 'copy' | 'map' },
+    options: {
+      tensor: string;
+      storage?: StorageName;
+      dim?: number;
+      residency?: 'copy' | 'map';
+      threads?: number;
+    },
   ): Promise<EmbeddingTable> {
     const from = path(file, 'the safetensors file');
     const given = record(options, 'options');
@@ -52,28 +61,33 @@ export class EmbeddingTable implements Disposable {
     const size = given?.dim;
     const dim = size === undefined ? 0 : integer(size, 1, 16384, 'dim');
     const map = oneOf(given?.residency, ['copy', 'map'], 'copy', 'residency') === 'map';
-    return new EmbeddingTable(OWN, await native().tableFromFile(from, tensor, storage, dim, map));
+    const threads = threadCount(given?.threads);
+    const loading = native().tableFromFile(from, tensor, storage, dim, map, threads);
+    return new EmbeddingTable(OWN, await loading);
   }
 
   /**
    * Makes a table of rows [rows, dim]. A Float32Array is encoded as `storage` (f32 by default); a
    * Uint16Array holds the bits of f16 or bf16 rows, a Uint8Array whole int8 or int4 rows.
+   * `threads` (1 unless said otherwise) is how many one large call may use, this one included.
    * @throws INVALID_ARGUMENT, SHAPE_MISMATCH, DTYPE_MISMATCH, LIMIT_EXCEEDED, OUT_OF_MEMORY
    */
   static from(
     data: Float32Array | Uint16Array | Uint8Array,
-    options: { dim: number; storage?: StorageName },
+    options: { dim: number; storage?: StorageName; threads?: number },
   ): EmbeddingTable {
     const given = record(options, 'options');
     const dim = integer(given?.dim, 1, 16384, 'dim');
     const storage = oneOf(given?.storage, STORAGES, 'f32', 'storage');
+    const threads = threadCount(given?.threads);
     const rowBytes = encodedRowBytes(data, dim, storage);
     const bytes = bytesOf(data);
     const rows = bytes / rowBytes;
     // A detached array has no bytes either; the addon tells the two apart.
     if (!Number.isInteger(rows)) throw invalid(`whole rows of ${rowBytes} bytes`, bytes);
     const encoded = !types.isFloat32Array(data);
-    return new EmbeddingTable(OWN, native().tableFromRows(data, encoded, rows, dim, storage));
+    const handle = native().tableFromRows(data, encoded, rows, dim, storage, threads);
+    return new EmbeddingTable(OWN, handle);
   }
 
   get rows(): number {
@@ -95,7 +109,7 @@ export class EmbeddingTable implements Disposable {
 
   /**
    * Pools bags: bag b has the ids indices[offsets[b]] up to indices[offsets[b + 1] - 1]. An empty
-   * bag is zeros. Runs on this thread.
+   * bag is zeros. Returns when all is done; helps itself to the table's other threads meanwhile.
    * @param offsets [bags + 1]
    * @returns [bags, dim]
    * @throws INDEX_OUT_OF_RANGE, INVALID_OFFSETS, SHAPE_MISMATCH, DTYPE_MISMATCH, DETACHED_BUFFER,
@@ -133,6 +147,14 @@ export class EmbeddingTable implements Disposable {
     return result;
   }
 
+  /**
+   * Memory of the rows in bytes, and how much of it lies on huge pages now.
+   * @throws MODEL_CLOSED
+   */
+  stats(): TableStats {
+    return this.#native.stats();
+  }
+
   /** Frees the table's memory; later lookups are MODEL_CLOSED. */
   close(): void {
     this.#native.close();
@@ -158,6 +180,10 @@ function idCount(ids: unknown, name: string): number {
     'DTYPE_MISMATCH',
     `expected an Int32Array or BigInt64Array for ${name} but received ${show(ids)}`,
   );
+}
+
+function threadCount(value: number | undefined): number {
+  return integer(value ?? 1, 1, 1024, 'threads');
 }
 
 function policy(value: OutOfRangePolicy | undefined): OutOfRangePolicy {

@@ -121,6 +121,7 @@ export interface NativeTable {
     pooling: PoolingName,
     policy: OutOfRangePolicy,
   ): number;
+  stats(): { tableBytes: number; hugePageBytes: number };
   close(): void;
 }
 
@@ -189,6 +190,7 @@ export interface Native {
     storage: StorageName,
     dim: number,
     map: boolean,
+    threads: number,
   ): Promise<NativeTable>;
   /** `data` holds rows in `storage`, or f32 rows that are encoded. */
   tableFromRows(
@@ -197,6 +199,7 @@ export interface Native {
     rows: number,
     dim: number,
     storage: StorageName,
+    threads: number,
   ): NativeTable;
   engineFromBytes(bytes: Uint8Array, threads: number, ortLibrary: string): Promise<NativeEngine>;
   engineFromFile(path: string, threads: number, ortLibrary: string): Promise<NativeEngine>;

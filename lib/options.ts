@@ -18,7 +18,7 @@ export interface LoadOptions {
    * is what the bundle was imported with; ONNX Runtime has f32 alone.
    */
   precision?: 'auto' | 'f32' | 'bf16' | 'int8';
-  /** Threads that the dense network of one score may use; 1 unless said otherwise. */
+  /** Threads that the lookups and the dense network of one score may use; 1 unless said otherwise. */
   threads?: number;
   /**
    * What an id outside its table does: 'error' fails the request and names input, row and value;

@@ -67,6 +67,10 @@ struct LookupRequest {
   int64_t row_begin = 0;  // batch rows [row_begin, row_end)
   int64_t row_end = 0;
   OutOfRange policy = OutOfRange::kError;
+  // A part of a larger request (lookup_parts.h): the first group begins this many rows late, the
+  // last one ends this many rows early.
+  int64_t late_rows = 0;
+  int64_t early_rows = 0;
 };
 
 struct LookupReport {

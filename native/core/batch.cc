@@ -3,6 +3,8 @@
 #include <chrono>
 #include <string>
 
+#include "core/lookup_threads.h"
+
 namespace gyrfalcon {
 namespace {
 
@@ -52,7 +54,8 @@ Status Batch::Score(int64_t rows) {
     if (!groups_.empty()) {
       MapAllIds(rows);
       LookupReport report;
-      model_->backend().run({groups_.data(), groups_.size(), 0, rows, model_->policy()}, &report);
+      RunLookup(model_->backend(), {groups_.data(), groups_.size(), 0, rows, model_->policy()},
+                model_->lookup_threads(), &report);
       if (report.failed) return Fault(report);
       if (report.zeroed != 0) {
         stats.zeroed.fetch_add(static_cast<uint64_t>(report.zeroed), std::memory_order_relaxed);

@@ -3,6 +3,8 @@
 #include <string>
 #include <utility>
 
+#include "core/lookup_threads.h"
+
 namespace gyrfalcon {
 namespace {
 
@@ -48,7 +50,8 @@ Status CheckTensor(const std::vector<EngineTensorSpec>& specs, const std::string
 
 Result<std::shared_ptr<const Model>> Model::Create(
     ModelSpec spec, std::vector<std::shared_ptr<const TableStorage>> tables,
-    std::shared_ptr<Engine> engine, const LookupBackend* backend, OutOfRange policy) {
+    std::shared_ptr<Engine> engine, const LookupBackend* backend, OutOfRange policy,
+    int lookup_threads) {
   if (backend == nullptr) {
     return {ErrorCode::kDeviceUnavailable,
             "GYRFALCON_CPU_ISA names an instruction set that this CPU or build cannot run"};
@@ -72,8 +75,9 @@ Result<std::shared_ptr<const Model>> Model::Create(
     GYR_RETURN_IF_ERROR(
         CheckTensor(engine->outputs(), output.name, output.dtype, output.shape, "output"));
   }
-  return std::shared_ptr<const Model>(
-      new Model(std::move(spec), std::move(tables), std::move(engine), backend, policy));
+  PrepareLookupThreads(lookup_threads);
+  return std::shared_ptr<const Model>(new Model(
+      std::move(spec), std::move(tables), std::move(engine), backend, policy, lookup_threads));
 }
 
 }  // namespace gyrfalcon

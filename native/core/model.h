@@ -28,31 +28,37 @@ struct ModelStats {
 class Model {
  public:
   // Checks that the engine's graph takes and gives what the spec says (kBundleInvalid otherwise).
+  // lookup_threads: that one batch's lookups may use, the caller's included.
   static Result<std::shared_ptr<const Model>> Create(
       ModelSpec spec, std::vector<std::shared_ptr<const TableStorage>> tables,
-      std::shared_ptr<Engine> engine, const LookupBackend* backend, OutOfRange policy);
+      std::shared_ptr<Engine> engine, const LookupBackend* backend, OutOfRange policy,
+      int lookup_threads = 1);
 
   const ModelSpec& spec() const { return spec_; }
   const std::vector<std::shared_ptr<const TableStorage>>& tables() const { return tables_; }
   Engine& engine() const { return *engine_; }
   const LookupBackend& backend() const { return *backend_; }
   OutOfRange policy() const { return policy_; }
+  int lookup_threads() const { return lookup_threads_; }
   ModelStats& stats() const { return stats_; }
 
  private:
   Model(ModelSpec spec, std::vector<std::shared_ptr<const TableStorage>> tables,
-        std::shared_ptr<Engine> engine, const LookupBackend* backend, OutOfRange policy)
+        std::shared_ptr<Engine> engine, const LookupBackend* backend, OutOfRange policy,
+        int lookup_threads)
       : spec_(std::move(spec)),
         tables_(std::move(tables)),
         engine_(std::move(engine)),
         backend_(backend),
-        policy_(policy) {}
+        policy_(policy),
+        lookup_threads_(lookup_threads) {}
 
   ModelSpec spec_;
   std::vector<std::shared_ptr<const TableStorage>> tables_;
   std::shared_ptr<Engine> engine_;
   const LookupBackend* backend_;
   OutOfRange policy_;
+  int lookup_threads_;
   mutable ModelStats stats_;
 };
 

@@ -76,7 +76,7 @@ Result<std::shared_ptr<const Model>> LoadModel(const LoadRequest& request) {
     tables.push_back(std::move(loaded).value());
   }
   return Model::Create(std::move(spec).value(), std::move(tables), std::move(engine).value(),
-                       ActiveLookupBackend(), request.policy);
+                       ActiveLookupBackend(), request.policy, request.engine.threads);
 }
 
 Napi::Array ShapeArray(Napi::Env env, const ModelSpec& spec, const Shape& shape) {

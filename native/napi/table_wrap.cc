@@ -8,6 +8,7 @@
 #include "backends/lookup.h"
 #include "backends/row_format.h"
 #include "core/limits.h"
+#include "core/lookup_threads.h"
 #include "napi/async_task.h"
 #include "napi/env_state.h"
 #include "napi/typed_array.h"
@@ -17,10 +18,18 @@ namespace {
 
 using TablePointer = std::shared_ptr<const TableStorage>;
 
-Napi::Value NewTable(Napi::Env env, TablePointer table) {
-  Napi::Object object = EnvState::Get(env)
-                            ->constructor(ClassId::kTable)
-                            .New({Napi::External<TablePointer>::New(env, &table)});
+// The threads that a call may use, of arguments that lib/embedding-table.ts checked.
+int ThreadsArgument(const Napi::CallbackInfo& info, size_t index) {
+  const int threads = info[index].IsNumber() ? info[index].As<Napi::Number>().Int32Value() : 1;
+  PrepareLookupThreads(threads);
+  return threads;
+}
+
+Napi::Value NewTable(Napi::Env env, TablePointer table, int threads) {
+  Napi::Object object =
+      EnvState::Get(env)
+          ->constructor(ClassId::kTable)
+          .New({Napi::External<TablePointer>::New(env, &table), Napi::Number::New(env, threads)});
   if (object.IsEmpty()) return env.Undefined();
   const TableView view = table->view();
   object.Set("rows", static_cast<double>(view.rows));
@@ -51,11 +60,14 @@ Napi::Value FromFile(const Napi::CallbackInfo& info) {
   if (!dim) return env.Undefined();
   LoadTableOptions options;
   options.residency = info[4].ToBoolean().Value() ? TableResidency::kMap : TableResidency::kCopy;
+  const int threads = ThreadsArgument(info, 5);
   return RunTask<TablePointer>(
       env,
       [path = std::move(*path), tensor = std::move(*tensor), storage = *storage, dim = *dim,
        options] { return LoadSafetensorsTable(path, tensor, storage, dim, options); },
-      &NewTable);
+      [threads](Napi::Env e, TablePointer table) -> Napi::Value {
+        return NewTable(e, std::move(table), threads);
+      });
 }
 
 Napi::Value FromRows(const Napi::CallbackInfo& info) {
@@ -92,7 +104,7 @@ Napi::Value FromRows(const Napi::CallbackInfo& info) {
     }
   });
   if (!table.ok()) return Throw(env, table.status());
-  return NewTable(env, std::move(table).value());
+  return NewTable(env, std::move(table).value(), ThreadsArgument(info, 5));
 }
 
 bool IsIds(const ArrayView& view) {
@@ -134,11 +146,13 @@ TableWrap::TableWrap(const Napi::CallbackInfo& info) : GuardedWrap<TableWrap>(in
     return;
   }
   table_ = *info[0].As<Napi::External<TablePointer>>().Data();
+  if (info[1].IsNumber()) threads_ = info[1].As<Napi::Number>().Int32Value();
 }
 
 Napi::Function TableWrap::Class(Napi::Env env) {
   return DefineClass(env, "NativeTable",
-                     {Method<&TableWrap::Bag>("bag"), Method<&TableWrap::Close>("close")});
+                     {Method<&TableWrap::Bag>("bag"), Method<&TableWrap::Stats>("stats"),
+                      Method<&TableWrap::Close>("close")});
 }
 
 // Arguments: indices, offsets | undefined, weights | undefined, out, pooling, policy.
@@ -205,8 +219,9 @@ Napi::Value TableWrap::Bag(const Napi::CallbackInfo& info) {
   group.out = static_cast<float*>(out->data);
   group.out_row_stride = group.table.dim;
   LookupReport report;
-  backend->run({&group, 1, 0, bags, *policy == "zero" ? OutOfRange::kZero : OutOfRange::kError},
-               &report);
+  RunLookup(*backend,
+            {&group, 1, 0, bags, *policy == "zero" ? OutOfRange::kZero : OutOfRange::kError},
+            threads_, &report);
   if (report.failed) {
     return Throw(env,
                  {ErrorCode::kIndexOutOfRange,
@@ -215,6 +230,15 @@ Napi::Value TableWrap::Bag(const Napi::CallbackInfo& info) {
                       " but received " + std::to_string(report.value)});
   }
   return Napi::Number::New(env, static_cast<double>(report.zeroed));
+}
+
+Napi::Value TableWrap::Stats(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (table_ == nullptr) return Throw(env, {ErrorCode::kModelClosed, "the table was closed"});
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("tableBytes", static_cast<double>(table_->bytes()));
+  object.Set("hugePageBytes", static_cast<double>(table_->huge_page_bytes()));
+  return object;
 }
 
 Napi::Value TableWrap::Close(const Napi::CallbackInfo& info) {

@@ -21,9 +21,11 @@ class TableWrap : public GuardedWrap<TableWrap> {
 
  private:
   Napi::Value Bag(const Napi::CallbackInfo& info);
+  Napi::Value Stats(const Napi::CallbackInfo& info);
   Napi::Value Close(const Napi::CallbackInfo& info);
 
   std::shared_ptr<const TableStorage> table_;
+  int threads_ = 1;
   std::vector<int64_t> offsets_;  // checked copy: the caller's may be shared with other threads
 };
 

@@ -232,6 +232,26 @@ inline ::testing::AssertionResult SameOutcome(const RequestCase& request,
   return ::testing::AssertionSuccess();
 }
 
+// Equal to the last bit, in reports and outputs, those outside the request included.
+inline ::testing::AssertionResult SameBits(const LookupOutcome& expected,
+                                           const LookupOutcome& actual) {
+  const LookupReport& want = expected.report;
+  const LookupReport& got = actual.report;
+  if (want.failed != got.failed || want.zeroed != got.zeroed || want.group != got.group ||
+      want.row != got.row || want.position != got.position || want.value != got.value) {
+    return ::testing::AssertionFailure() << "reports differ";
+  }
+  if (want.failed) return ::testing::AssertionSuccess();
+  for (size_t g = 0; g < expected.outputs.size(); ++g) {
+    const std::vector<float>& x = expected.outputs[g];
+    const std::vector<float>& y = actual.outputs[g];
+    if (x.size() != y.size() || std::memcmp(x.data(), y.data(), x.size() * sizeof(float)) != 0) {
+      return ::testing::AssertionFailure() << "outputs of group " << g << " differ";
+    }
+  }
+  return ::testing::AssertionSuccess();
+}
+
 inline const LookupBackend& Reference() { return LookupBackends().back(); }
 
 // ::testing::ValuesIn(LookupBackends()) with readable names.

@@ -4,6 +4,9 @@ import { EmbeddingTable } from '../../lib/embedding-table.js';
 const rows = Float32Array.from({ length: 5 * 3 }, (_, i) => i - 4);
 const code = (name: string) => expect.objectContaining({ code: name });
 
+const bits = (values: Float32Array) =>
+  Buffer.from(values.buffer, values.byteOffset, values.byteLength);
+
 /** The naive sum that a bag stands for. */
 function pooled(ids: number[], weights?: number[], mean = false): number[] {
   const sum = [0, 0, 0];
@@ -84,6 +87,39 @@ test('bad offsets, lengths, types and a closed table', () => {
   expect(() => table.bag(gone, Int32Array.of(0, 1))).toThrow(code('DETACHED_BUFFER'));
   expect(() => EmbeddingTable.from(rows, { dim: 4 })).toThrow(code('INVALID_ARGUMENT'));
   expect(() => EmbeddingTable.from(rows, { dim: 0 })).toThrow(code('INVALID_ARGUMENT'));
+  for (const threads of [0, 1025, 1.5, '2'] as number[]) {
+    const make = () => EmbeddingTable.from(rows, { dim: 3, threads });
+    expect(make).toThrow(code('INVALID_ARGUMENT'));
+  }
   table.close();
   expect(() => table.lookup(ids)).toThrow(code('MODEL_CLOSED'));
+  expect(() => table.stats()).toThrow(code('MODEL_CLOSED'));
+});
+
+test('several threads give the same bits, the same counts and the same errors', () => {
+  const dim = 64;
+  const data = Float32Array.from({ length: 1000 * dim }, (_, i) => Math.sin(i));
+  using one = EmbeddingTable.from(data, { dim, storage: 'int8' });
+  using four = EmbeddingTable.from(data, { dim, storage: 'int8', threads: 4 });
+  const ids = Int32Array.from({ length: 20_000 }, (_, i) => (i * 7919) % 1000);
+  const offsets = Int32Array.from({ length: 1001 }, (_, bag) => bag * 20);
+  const same = (a: Float32Array, b: Float32Array) => Buffer.compare(bits(a), bits(b)) === 0;
+  expect(same(four.bag(ids, offsets), one.bag(ids, offsets))).toBe(true);
+  expect(same(four.lookup(ids), one.lookup(ids))).toBe(true);
+  ids[12_345] = 1000;
+  ids[15_000] = -1;
+  expect(() => four.bag(ids, offsets)).toThrow(/bag 617, position 5 but received 1000/);
+  const outOfRange = 'zero';
+  const [a, b] = [four, one].map((table) => table.bag(ids, offsets, { outOfRange }));
+  expect(a !== undefined && b !== undefined && same(a, b)).toBe(true);
+});
+
+test('stats say how much memory the rows take and how much of it is on huge pages', () => {
+  using small = EmbeddingTable.from(rows, { dim: 3 });
+  expect(small.stats()).toEqual({ tableBytes: 60, hugePageBytes: 0 });
+  using large = EmbeddingTable.from(new Uint8Array(8 << 20), { dim: 56, storage: 'int8' });
+  const { tableBytes, hugePageBytes } = large.stats();
+  expect(tableBytes).toBe(8 << 20);
+  // Whole pages of 2 MiB, or none where the system gives none.
+  expect([0, 1, 2, 3, 4].map((pages) => pages << 21)).toContain(hugePageBytes);
 });

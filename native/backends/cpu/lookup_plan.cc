@@ -17,7 +17,14 @@ int64_t RaggedOffset(const BagGroup& group, int64_t row) {
   return static_cast<const int32_t*>(group.offsets)[row];
 }
 
-GroupPlan PlanGroup(const BagGroup& group, int64_t row_begin, int64_t row_end) {
+RowRange GroupRows(const LookupRequest& request, size_t group) {
+  RowRange rows{request.row_begin, request.row_end};
+  if (group == 0) rows.begin += request.late_rows;
+  if (group + 1 == request.num_groups) rows.end -= request.early_rows;
+  return rows;
+}
+
+GroupPlan PlanGroup(const BagGroup& group, RowRange range) {
   GroupPlan plan{};
   plan.row_bytes = RowBytes(group.table.storage, group.table.dim);
   const auto bytes = static_cast<int64_t>(plan.row_bytes);
@@ -36,15 +43,15 @@ GroupPlan PlanGroup(const BagGroup& group, int64_t row_begin, int64_t row_end) {
   stream.add = adds ? group.add : &kZeroAdd;
   stream.add_step = adds && group.add_count > 1 ? 1 : 0;
   const auto* ids = static_cast<const std::byte*>(group.indices);
-  const int64_t rows = row_end - row_begin;
+  const int64_t rows = range.end - range.begin;
   if (group.offsets != nullptr) {
-    const int64_t first = RaggedOffset(group, row_begin);
+    const int64_t first = RaggedOffset(group, range.begin);
     stream.runs = 1;
-    stream.run_length = RaggedOffset(group, row_end) - first;
+    stream.run_length = RaggedOffset(group, range.end) - first;
     stream.step = id_bytes;
     stream.ids = stream.run_length > 0 ? ids + first * id_bytes : nullptr;
   } else {
-    stream.ids = group.count > 0 ? ids + row_begin * group.index_row_stride * id_bytes : nullptr;
+    stream.ids = group.count > 0 ? ids + range.begin * group.index_row_stride * id_bytes : nullptr;
     stream.runs = group.count > 0 ? rows : 0;
     stream.run_length = group.count;
     stream.run_stride = group.index_row_stride * id_bytes;

@@ -29,6 +29,14 @@ struct IdStream {
   int64_t add_step;  // 0: one value for all
 };
 
+// The batch rows [begin, end) of one group of a request.
+struct RowRange {
+  int64_t begin;
+  int64_t end;
+};
+
+RowRange GroupRows(const LookupRequest& request, size_t group);
+
 struct GroupPlan {
   IdStream stream;
   uint64_t row_bytes;
@@ -37,7 +45,7 @@ struct GroupPlan {
   int64_t params_offset;  // bytes from a quantised row's start to its scale
 };
 
-GroupPlan PlanGroup(const BagGroup& group, int64_t row_begin, int64_t row_end);
+GroupPlan PlanGroup(const BagGroup& group, RowRange rows);
 
 // offsets[row] of a ragged group.
 int64_t RaggedOffset(const BagGroup& group, int64_t row);

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "backends/cpu/lookup_kernels.h"
+#include "backends/cpu/lookup_plan.h"
 #include "backends/row_format.h"
 
 namespace gyrfalcon {
@@ -124,7 +125,8 @@ bool ReferenceBag(const LookupRequest& request, size_t g, int64_t row, LookupRep
 
 void RunLookupReference(const LookupRequest& request, LookupReport* report) {
   for (size_t g = 0; g < request.num_groups; ++g) {
-    for (int64_t row = request.row_begin; row < request.row_end; ++row) {
+    const RowRange rows = GroupRows(request, g);
+    for (int64_t row = rows.begin; row < rows.end; ++row) {
       if (!ReferenceBag(request, g, row, report)) return;
     }
   }

@@ -42,8 +42,9 @@ class Ahead {
     while (left_ == 0) {
       if (runs_left_ == 0) {
         if (group_ == request_.num_groups) return false;
-        const BagGroup& group = request_.groups[group_++];
-        plan_ = PlanGroup(group, request_.row_begin, request_.row_end);
+        const BagGroup& group = request_.groups[group_];
+        plan_ = PlanGroup(group, GroupRows(request_, group_));
+        ++group_;
         table_ = group.table.data;
         rows_ = static_cast<uint64_t>(group.table.rows);
         wide_ids_ = group.indices_are_64;
@@ -223,15 +224,16 @@ class GroupWalk {
       : request_(request),
         group_(request.groups[group]),
         group_number_(group),
-        plan_(PlanGroup(group_, request.row_begin, request.row_end)),
+        range_(GroupRows(request, group)),
+        plan_(PlanGroup(group_, range_)),
         ahead_(ahead),
         report_(report),
         gather_(ChooseGather<Isa>(group_)) {}
 
   // False when a position is out of range under kError.
   bool Run() {
-    const int64_t begin = request_.row_begin;
-    const int64_t rows = request_.row_end - begin;
+    const int64_t begin = range_.begin;
+    const int64_t rows = range_.end - begin;
     if (rows <= 0) return true;
     if (group_.offsets == nullptr && group_.count == 1) {
       const Positions positions =
@@ -241,7 +243,7 @@ class GroupWalk {
       return bad < 0 || Fail(begin + bad, 0);
     }
     if (group_.pooling != Pooling::kNone) PreparePool();
-    for (int64_t row = begin; row < request_.row_end; ++row) {
+    for (int64_t row = begin; row < range_.end; ++row) {
       int64_t length = group_.count;
       Positions positions{};
       if (group_.offsets != nullptr) {
@@ -362,6 +364,7 @@ class GroupWalk {
   const LookupRequest& request_;
   const BagGroup& group_;
   size_t group_number_;
+  RowRange range_;
   GroupPlan plan_;
   Ahead<Isa>* ahead_;
   LookupReport* report_;
