@@ -14,6 +14,8 @@ export interface Capabilities {
     isa: string | null;
     available: string[];
     unavailable: { name: string; reason: string }[];
+    /** Cache lines that lookups prefetch ahead, and who said so; null as `isa`. */
+    prefetch: { lines: number; source: 'default' | 'environment' | 'cached' | 'tuned' } | null;
   };
   devices: { name: string; available: boolean; reason?: string }[];
   engines: {

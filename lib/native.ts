@@ -166,6 +166,7 @@ export interface Native {
     isa: string | null;
     available: string[];
     unavailable: { name: string; reason: string }[];
+    prefetch: { lines: number; source: 'default' | 'environment' | 'cached' | 'tuned' } | null;
   };
   /** Version of ONNX Runtime at `path`; throws ENGINE_UNAVAILABLE with the reason. */
   ortVersion(path: string): string;

@@ -18,7 +18,6 @@
 #include <string>
 #include <vector>
 
-#include "backends/cpu/lookup_plan.h"
 #include "backends/lookup.h"
 #include "backends/row_format.h"
 
@@ -163,18 +162,18 @@ void Measure(benchmark::State& state, const Case& one, const LookupBackend& back
   state.counters["s_per_row"] =
       benchmark::Counter(ids, benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
   state.counters["max_error"] = error;
-  SetPrefetchLines(0);
+  SetPrefetchLines(kUsualPrefetch);
 }
 
 void Register(const std::string& kind, const Case& one, const LookupBackend& backend,
-              int64_t prefetch_lines = 0) {
+              int64_t prefetch_lines = kUsualPrefetch) {
   std::string name = kind + '/' + std::string(backend.name) + '/' +
                      std::string(StorageName(one.storage)) + "/dim:" + std::to_string(one.dim) +
                      "/hotness:" + std::to_string(one.hotness);
   if (one.groups > 1) {
     name += "/tables:" + std::to_string(one.groups) + "/batch:" + std::to_string(one.batch);
   }
-  if (prefetch_lines > 0) name += "/lines:" + std::to_string(prefetch_lines);
+  if (prefetch_lines >= 0) name += "/lines:" + std::to_string(prefetch_lines);
   benchmark::RegisterBenchmark(name.c_str(), [one, backend,
                                               prefetch_lines](benchmark::State& state) {
     Measure(state, one, backend, prefetch_lines);
@@ -201,7 +200,7 @@ const bool kRegistered = [] {
   }
   for (const int64_t dim : {16, 64, 128}) {
     for (const int64_t hotness : {1, 40}) {
-      for (const int64_t lines : {1, 8, 16, 32, 48, 64, 96, 128, 192, 256}) {
+      for (const int64_t lines : {0, 1, 8, 16, 32, 48, 64, 96, 128, 192, 256}) {
         Register("prefetch", {Storage::kF32, dim, hotness, 1, kBatch}, backends.front(), lines);
       }
     }

@@ -61,6 +61,9 @@ struct BagGroup {
 
 enum class OutOfRange : uint8_t { kError, kZero };
 
+// As SetPrefetchLines says, or else the backend's own choice.
+inline constexpr int64_t kUsualPrefetch = -1;
+
 struct LookupRequest {
   const BagGroup* groups = nullptr;
   size_t num_groups = 0;
@@ -71,6 +74,7 @@ struct LookupRequest {
   // last one ends this many rows early.
   int64_t late_rows = 0;
   int64_t early_rows = 0;
+  int64_t prefetch_lines = kUsualPrefetch;  // how far ahead rows are prefetched; 0: not at all
 };
 
 struct LookupReport {
@@ -88,7 +92,13 @@ struct LookupReport {
 struct LookupBackend {
   std::string_view name;  // "reference", "scalar", "avx2", "avx512", "neon"
   void (*run)(const LookupRequest& request, LookupReport* report);
+  int64_t prefetch_lines = 0;  // 64-byte lines that it prefetches ahead by its own choice
 };
+
+// How far ahead every backend prefetches from its next run on, in 64-byte lines; 0: not at all;
+// kUsualPrefetch: as each chooses. Any thread.
+void SetPrefetchLines(int64_t lines);
+int64_t CurrentPrefetchLines(const LookupBackend& backend);
 
 // The backends compiled into this build that this CPU can run, best first; "scalar" and
 // "reference" are always last.

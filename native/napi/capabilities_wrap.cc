@@ -4,6 +4,7 @@
 
 #include "backends/lookup.h"
 #include "core/error_code.h"
+#include "core/prefetch_setup.h"
 #include "napi/guard.h"
 
 namespace gyrfalcon::napi {
@@ -16,6 +17,14 @@ Napi::Value Cpu(const Napi::CallbackInfo& info) {
   object.Set("isa", active == nullptr ? env.Null()
                                       : Napi::Value(Napi::String::New(env, active->name.data(),
                                                                       active->name.size())));
+  if (active == nullptr) {
+    object.Set("prefetch", env.Null());
+  } else {
+    Napi::Object prefetch = Napi::Object::New(env);
+    prefetch.Set("lines", static_cast<double>(CurrentPrefetchLines(*active)));
+    prefetch.Set("source", std::string(PrefetchSourceName(PrefetchSetup::Shared().source())));
+    object.Set("prefetch", prefetch);
+  }
   Napi::Array available = Napi::Array::New(env);
   uint32_t at = 0;
   for (const LookupBackend& backend : LookupBackends()) {

@@ -8,6 +8,7 @@
 
 #include "bundle/bundle.h"
 #include "core/limits.h"
+#include "core/prefetch_setup.h"
 #include "engines/fused/fused_engine.h"
 #include "engines/fused/graph_reader.h"
 #include "engines/onnxruntime/ort_engine.h"
@@ -74,6 +75,14 @@ Result<std::shared_ptr<const Model>> LoadModel(const LoadRequest& request) {
         LoadTable(request.directory, table, request.tables);
     if (!loaded.ok()) return loaded.status();
     tables.push_back(std::move(loaded).value());
+  }
+  TableView largest;
+  for (const auto& table : tables) {
+    if (request.tables.residency == TableResidency::kMap) break;  // not in memory yet
+    if (table->view().rows > largest.rows) largest = table->view();
+  }
+  if (ActiveLookupBackend() != nullptr) {
+    PrefetchSetup::Shared().Consider(largest, *ActiveLookupBackend());
   }
   return Model::Create(std::move(spec).value(), std::move(tables), std::move(engine).value(),
                        ActiveLookupBackend(), request.policy, request.engine.threads);

@@ -9,6 +9,7 @@
 #include "backends/row_format.h"
 #include "core/limits.h"
 #include "core/lookup_threads.h"
+#include "core/prefetch_setup.h"
 #include "napi/async_task.h"
 #include "napi/env_state.h"
 #include "napi/typed_array.h"
@@ -17,6 +18,12 @@ namespace gyrfalcon::napi {
 namespace {
 
 using TablePointer = std::shared_ptr<const TableStorage>;
+
+// Of a table that was just made.
+void ConsiderPrefetch(const TableView& table) {
+  const LookupBackend* const backend = ActiveLookupBackend();
+  if (backend != nullptr) PrefetchSetup::Shared().Consider(table, *backend);
+}
 
 // The threads that a call may use, of arguments that lib/embedding-table.ts checked.
 int ThreadsArgument(const Napi::CallbackInfo& info, size_t index) {
@@ -64,7 +71,14 @@ Napi::Value FromFile(const Napi::CallbackInfo& info) {
   return RunTask<TablePointer>(
       env,
       [path = std::move(*path), tensor = std::move(*tensor), storage = *storage, dim = *dim,
-       options] { return LoadSafetensorsTable(path, tensor, storage, dim, options); },
+       options] {
+        Result<TablePointer> table = LoadSafetensorsTable(path, tensor, storage, dim, options);
+        if (table.ok()) {
+          const bool copied = options.residency == TableResidency::kCopy;
+          ConsiderPrefetch(copied ? (*table)->view() : TableView{});
+        }
+        return table;
+      },
       [threads](Napi::Env e, TablePointer table) -> Napi::Value {
         return NewTable(e, std::move(table), threads);
       });
@@ -104,6 +118,7 @@ Napi::Value FromRows(const Napi::CallbackInfo& info) {
     }
   });
   if (!table.ok()) return Throw(env, table.status());
+  ConsiderPrefetch((*table)->view());
   return NewTable(env, std::move(table).value(), ThreadsArgument(info, 5));
 }
 

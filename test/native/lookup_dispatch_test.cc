@@ -193,13 +193,27 @@ TEST(LookupPrefetchTest, DistanceChangesNoResult) {
     request.groups.push_back(group);
   }
   const LookupOutcome expected = RunCase(request, Reference());
-  for (const int64_t lines : {int64_t{1}, int64_t{7}, int64_t{1} << 40, int64_t{0}}) {
+  for (const int64_t lines :
+       {int64_t{0}, int64_t{1}, int64_t{7}, int64_t{1} << 40, kUsualPrefetch}) {
     SetPrefetchLines(lines);
-    EXPECT_EQ(PrefetchLines(5), lines == 0 ? 5 : lines);
     for (const LookupBackend& backend : LookupBackends()) {
+      const int64_t current = backend.name == "reference" ? 0 : lines;
+      EXPECT_EQ(CurrentPrefetchLines(backend), lines < 0 ? backend.prefetch_lines : current);
       EXPECT_TRUE(SameOutcome(request, expected, RunCase(request, backend))) << backend.name;
     }
   }
+}
+
+TEST(LookupPrefetchTest, RequestBeforeSettingBeforeOwnChoice) {
+  EXPECT_EQ(PrefetchTarget(3, 5), 3);
+  EXPECT_EQ(PrefetchTarget(kUsualPrefetch, 5), 5);
+  EXPECT_EQ(PrefetchTarget(0, 5), INT64_MIN);
+  SetPrefetchLines(4);
+  EXPECT_EQ(PrefetchTarget(3, 5), 3);
+  EXPECT_EQ(PrefetchTarget(kUsualPrefetch, 5), 4);
+  SetPrefetchLines(0);
+  EXPECT_EQ(PrefetchTarget(kUsualPrefetch, 5), INT64_MIN);
+  SetPrefetchLines(kUsualPrefetch);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <cstdlib>
+#include <fstream>
 
 #include "backends/cpu/lookup_kernels.h"
 
@@ -77,6 +78,28 @@ CpuFeatures DetectCpu() {
   return cpu;
 }
 
+std::string CpuIdentity() {
+#if defined(__x86_64__)
+  uint32_t words[4] = {};
+  std::string identity;
+  for (uint32_t leaf = 0x80000002; leaf <= 0x80000004; ++leaf) {
+    if (__get_cpuid(leaf, &words[0], &words[1], &words[2], &words[3]) == 0) break;
+    identity.append(reinterpret_cast<const char*>(words), sizeof(words));
+  }
+  // A hypervisor may have put anything there.
+  std::erase_if(identity, [](char c) { return c < ' ' || c > '~'; });
+  if (__get_cpuid(1, &words[0], &words[1], &words[2], &words[3]) == 0) {
+    identity += " " + std::to_string(words[0]);
+  }
+  return identity;
+#else
+  std::ifstream file("/sys/devices/system/cpu/cpu0/regs/identification/midr_el1");
+  std::string midr;
+  std::getline(file, midr);
+  return "arm64 " + midr.substr(0, 32);
+#endif
+}
+
 LookupChoices ChooseLookupBackends([[maybe_unused]] const CpuFeatures& cpu) {
   LookupChoices choices;
   const auto consider = [&](LookupBackend backend, std::string_view reason) {
@@ -87,11 +110,11 @@ LookupChoices ChooseLookupBackends([[maybe_unused]] const CpuFeatures& cpu) {
     }
   };
 #if defined(__x86_64__)
-  consider({"avx512", RunLookupAvx512}, Avx512Reason(cpu));
-  consider({"avx2", RunLookupAvx2}, Avx2Reason(cpu));
+  consider({"avx512", RunLookupAvx512, kAvx512PrefetchLines}, Avx512Reason(cpu));
+  consider({"avx2", RunLookupAvx2, kAvx2PrefetchLines}, Avx2Reason(cpu));
   consider({"neon", nullptr}, "this build is for x86-64");
 #elif defined(__aarch64__)
-  consider({"neon", RunLookupNeon}, {});  // part of the base architecture
+  consider({"neon", RunLookupNeon, kNeonPrefetchLines}, {});  // part of the base architecture
   consider({"avx512", nullptr}, "this build is for AArch64");
   consider({"avx2", nullptr}, "this build is for AArch64");
 #else
@@ -99,7 +122,7 @@ LookupChoices ChooseLookupBackends([[maybe_unused]] const CpuFeatures& cpu) {
   consider({"avx2", nullptr}, "this build is for another architecture");
   consider({"neon", nullptr}, "this build is for another architecture");
 #endif
-  consider({"scalar", RunLookupScalar}, {});
+  consider({"scalar", RunLookupScalar, kScalarPrefetchLines}, {});
   consider({"reference", RunLookupReference}, {});
   return choices;
 }

@@ -3,6 +3,7 @@
 #ifndef GYRFALCON_BACKENDS_CPU_DISPATCH_H_
 #define GYRFALCON_BACKENDS_CPU_DISPATCH_H_
 
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -27,6 +28,9 @@ struct CpuFeatures {
 };
 
 CpuFeatures DetectCpu();
+
+// Names this machine's kind of CPU in one line: brand and signature on x86-64, MIDR on AArch64.
+std::string CpuIdentity();
 
 struct LookupChoices {
   std::vector<LookupBackend> backends;     // best first

@@ -23,8 +23,7 @@ struct Avx2 {
   static constexpr int kBlock = 8;
   static constexpr bool kInt4Table = false;
 
-  // As measured for AVX-512: the distance depends on memory, not on the width of vectors.
-  static constexpr int64_t kPrefetchLines = 96;
+  static constexpr int64_t kPrefetchLines = kAvx2PrefetchLines;
 
   static Tail MakeTail(int64_t n) {
     const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);

@@ -7,6 +7,14 @@
 
 namespace gyrfalcon {
 
+// How far ahead each backend prefetches, in 64-byte lines. AVX-512 on Zen 4, 256-byte rows, 40 ids
+// a bag, out of cache: 30.3 ns a row at 1 line, 18.6 at 32, 15.1 at 96, 17.6 at 128 (least of 5
+// runs); the distance depends on memory, not on the width of vectors.
+inline constexpr int64_t kAvx512PrefetchLines = 96;
+inline constexpr int64_t kAvx2PrefetchLines = 96;
+inline constexpr int64_t kScalarPrefetchLines = 64;  // rows take longer, so fewer lines suffice
+inline constexpr int64_t kNeonPrefetchLines = 64;    // not measured: emulated only
+
 void RunLookupReference(const LookupRequest& request, LookupReport* report);
 void RunLookupScalar(const LookupRequest& request, LookupReport* report);
 #if defined(__x86_64__)

@@ -15,7 +15,7 @@ struct Neon {
   static constexpr int kWidth = 4;
   static constexpr int kBlock = 16;
   static constexpr bool kInt4Table = false;
-  static constexpr int64_t kPrefetchLines = 64;  // not measured: emulated only
+  static constexpr int64_t kPrefetchLines = kNeonPrefetchLines;
 
   static Tail MakeTail(int64_t n) { return n; }
   static Vec Zero() { return vdupq_n_f32(0.0f); }

@@ -5,7 +5,7 @@
 namespace gyrfalcon {
 namespace {
 
-std::atomic<int64_t> g_prefetch_lines{0};
+std::atomic<int64_t> g_prefetch_lines{kUsualPrefetch};
 
 constexpr int64_t kLine = 64;
 constexpr int64_t kZeroAdd = 0;
@@ -68,11 +68,18 @@ GroupPlan PlanGroup(const BagGroup& group, RowRange range) {
   return plan;
 }
 
-int64_t PrefetchLines(int64_t preferred) {
-  const int64_t lines = g_prefetch_lines.load(std::memory_order_relaxed);
-  return lines > 0 ? lines : preferred;
+int64_t PrefetchTarget(int64_t requested, int64_t own) {
+  if (requested < 0) requested = g_prefetch_lines.load(std::memory_order_relaxed);
+  if (requested < 0) requested = own;
+  return requested == 0 ? INT64_MIN : requested;
 }
 
 void SetPrefetchLines(int64_t lines) { g_prefetch_lines.store(lines, std::memory_order_relaxed); }
+
+int64_t CurrentPrefetchLines(const LookupBackend& backend) {
+  if (backend.prefetch_lines == 0) return 0;  // it cannot
+  const int64_t lines = g_prefetch_lines.load(std::memory_order_relaxed);
+  return lines < 0 ? backend.prefetch_lines : lines;
+}
 
 }  // namespace gyrfalcon

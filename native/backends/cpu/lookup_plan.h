@@ -50,11 +50,9 @@ GroupPlan PlanGroup(const BagGroup& group, RowRange rows);
 // offsets[row] of a ragged group.
 int64_t RaggedOffset(const BagGroup& group, int64_t row);
 
-// How far ahead the walk prefetches, in 64-byte lines: `preferred` unless set otherwise.
-int64_t PrefetchLines(int64_t preferred);
-
-// For benchmarks: 0 restores each backend's own choice. Any thread; takes effect at the next run.
-void SetPrefetchLines(int64_t lines);
+// How far ahead the walk prefetches, in 64-byte lines: `requested`, what SetPrefetchLines said, or
+// `own`, the first of them that is not kUsualPrefetch. INT64_MIN for not at all.
+int64_t PrefetchTarget(int64_t requested, int64_t own);
 
 }  // namespace gyrfalcon
 

@@ -14,7 +14,7 @@ struct Scalar {
   static constexpr int kWidth = 4;
   static constexpr int kBlock = 4;
   static constexpr bool kInt4Table = false;
-  static constexpr int64_t kPrefetchLines = 64;  // rows take longer, so fewer lines suffice
+  static constexpr int64_t kPrefetchLines = kScalarPrefetchLines;
 
   static Tail MakeTail(int64_t n) { return n; }
   static Vec Zero() { return Vec{}; }

@@ -19,7 +19,7 @@ template <class Isa>
 class Ahead {
  public:
   explicit Ahead(const LookupRequest& request)
-      : request_(request), target_(PrefetchLines(Isa::kPrefetchLines)) {}
+      : request_(request), target_(PrefetchTarget(request.prefetch_lines, Isa::kPrefetchLines)) {}
 
   // The walk is about to read rows of `lines` lines in all.
   void Consume(int64_t lines) {

@@ -1,0 +1,98 @@
+#include "core/prefetch_setup.h"
+
+#include <charconv>
+#include <cstdlib>
+#include <optional>
+#include <utility>
+
+#include "backends/cpu/dispatch.h"
+#include "backends/prefetch_tuning.h"
+#include "core/prefetch_cache.h"
+
+namespace gyrfalcon {
+namespace {
+
+constexpr int64_t kMostLines = 4096;
+
+std::string Variable(const char* name) {
+  const char* const text = std::getenv(name);
+  return text == nullptr ? "" : text;
+}
+
+std::optional<int64_t> Lines(std::string_view text) {
+  int64_t lines = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), lines);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  if (lines < 0 || lines > kMostLines) return std::nullopt;
+  return lines;
+}
+
+}  // namespace
+
+std::string_view PrefetchSourceName(PrefetchSource source) {
+  switch (source) {
+    case PrefetchSource::kEnvironment:
+      return "environment";
+    case PrefetchSource::kCached:
+      return "cached";
+    case PrefetchSource::kTuned:
+      return "tuned";
+    case PrefetchSource::kDefault:
+      break;
+  }
+  return "default";
+}
+
+PrefetchSurroundings ReadPrefetchSurroundings() {
+  PrefetchSurroundings surroundings;
+  surroundings.setting = Variable("GYRFALCON_PREFETCH");
+  const std::string ci = Variable("CI");
+  surroundings.tune = ci.empty() || ci == "false" || ci == "0";
+  surroundings.cache_directory = PrefetchCacheDirectory();
+  surroundings.cpu = CpuIdentity();
+  return surroundings;
+}
+
+PrefetchSetup& PrefetchSetup::Shared() {
+  // Never destroyed: a loading thread may ask while the process runs its exit handlers.
+  static auto* const setup = new PrefetchSetup(ReadPrefetchSurroundings());
+  return *setup;
+}
+
+void PrefetchSetup::Set(int64_t lines, PrefetchSource source) {
+  SetPrefetchLines(lines);
+  source_ = source;
+  decided_ = true;
+}
+
+void PrefetchSetup::Consider(const TableView& table, const LookupBackend& backend) {
+  const std::unique_lock lock(mutex_, std::try_to_lock);
+  if (!lock.owns_lock() || decided_) return;
+  const std::string key = surroundings_.cpu + " " + std::string(backend.name);
+  if (!looked_) {
+    looked_ = true;
+    if (const std::optional<int64_t> lines = Lines(surroundings_.setting)) {
+      Set(*lines, PrefetchSource::kEnvironment);
+      return;
+    }
+    decided_ = surroundings_.setting == "off" || !surroundings_.tune || backend.prefetch_lines == 0;
+    if (decided_) return;
+    if (const auto lines = ReadPrefetchCache(surroundings_.cache_directory, key)) {
+      Set(*lines, PrefetchSource::kCached);
+      return;
+    }
+  }
+  if (!CanTunePrefetch(table)) return;
+  decided_ = true;  // tried once, whatever comes of it
+  const std::optional<int64_t> lines = TunePrefetchLines(table, backend, surroundings_.budget);
+  if (!lines) return;
+  Set(*lines, PrefetchSource::kTuned);
+  WritePrefetchCache(surroundings_.cache_directory, key, *lines);
+}
+
+PrefetchSource PrefetchSetup::source() const {
+  const std::lock_guard lock(mutex_);
+  return source_;
+}
+
+}  // namespace gyrfalcon

@@ -1,0 +1,224 @@
+// The prefetch distance: how it is chosen from times, what a cache file may be, and who decides.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdint>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backends/prefetch_tuning.h"
+#include "core/prefetch_cache.h"
+#include "core/prefetch_setup.h"
+
+namespace gyrfalcon::testing {
+namespace {
+
+namespace fs = std::filesystem;
+
+TEST(PrefetchChoiceTest, TheLeastMedian) {
+  std::vector<PrefetchRound> rounds(9, {100, 90, 80, 60, 85});
+  EXPECT_EQ(ChoosePrefetchLines(rounds, 96), kPrefetchCandidates[3]);
+  for (int i = 0; i < 4; ++i) rounds[static_cast<size_t>(i)][3] = 10'000;  // less than half stalled
+  EXPECT_EQ(ChoosePrefetchLines(rounds, 96), kPrefetchCandidates[3]);
+  rounds[4][3] = 10'000;
+  EXPECT_EQ(ChoosePrefetchLines(rounds, 96), kPrefetchCandidates[2]);
+}
+
+TEST(PrefetchChoiceTest, KeepsItsOwnWithinThreePercent) {
+  EXPECT_EQ(ChoosePrefetchLines({9, {1029, 2000, 1500, 1000, 1500}}, 32), 32);
+  EXPECT_EQ(ChoosePrefetchLines({9, {1030, 2000, 1500, 1000, 1500}}, 32), 128);
+  EXPECT_EQ(ChoosePrefetchLines({9, {1029, 2000, 1500, 1000, 1500}}, 48), 128);  // no candidate
+}
+
+TEST(PrefetchChoiceTest, NothingFromFewRounds) {
+  EXPECT_EQ(ChoosePrefetchLines({6, {1, 2, 3, 4, 5}}, 96), std::nullopt);
+  EXPECT_EQ(ChoosePrefetchLines({7, {1, 2, 3, 4, 5}}, 96), 32);
+  EXPECT_EQ(ChoosePrefetchLines({}, 96), std::nullopt);
+}
+
+TEST(PrefetchTrialTest, OnlyTablesLargerThanCaches) {
+  constexpr int64_t kHuge = int64_t{1} << 34;
+  EXPECT_TRUE(CanTunePrefetch({nullptr, kHuge / 256, 64, Storage::kF32}));
+  EXPECT_FALSE(CanTunePrefetch({nullptr, (int64_t{64} << 20) / 256 - 1, 64, Storage::kF32}));
+  EXPECT_FALSE(CanTunePrefetch({nullptr, kHuge, 4096, Storage::kF32}));
+  EXPECT_FALSE(CanTunePrefetch({}));
+}
+
+// A table of one page's worth of rows: what matters here is where the trials read.
+std::vector<std::byte> SmallRows(Storage storage, int64_t dim) {
+  return std::vector<std::byte>(100 * RowBytes(storage, dim));
+}
+
+TEST(PrefetchTrialTest, EndsSoonAfterItsBudget) {
+  for (const Storage storage : {Storage::kF32, Storage::kInt8, Storage::kInt4}) {
+    for (const int64_t dim : {1, 33, 2048}) {
+      const std::vector<std::byte> rows = SmallRows(storage, dim);
+      const TableView table{rows.data(), 100, dim, storage};
+      for (const LookupBackend& backend : LookupBackends()) {
+        EXPECT_EQ(TunePrefetchLines(table, backend, std::chrono::microseconds(0)), std::nullopt);
+      }
+    }
+  }
+}
+
+class PrefetchCacheTest : public ::testing::Test {
+ protected:
+  PrefetchCacheTest() {
+    std::string name = (fs::temp_directory_path() / "prefetch-test-XXXXXX").string();
+    EXPECT_NE(mkdtemp(name.data()), nullptr);
+    home_ = name;
+    directory_ = home_ + "/cache/gyrfalcon";
+  }
+  ~PrefetchCacheTest() override { fs::remove_all(home_); }
+
+  std::string File() const { return PrefetchCacheFile(directory_, "cpu"); }
+  void Write(const std::string& content) const {
+    fs::create_directories(directory_);
+    std::ofstream(File(), std::ios::binary) << content;
+  }
+  std::optional<int64_t> Read() const { return ReadPrefetchCache(directory_, "cpu"); }
+
+  std::string home_;
+  std::string directory_;
+};
+
+TEST_F(PrefetchCacheTest, ReadsWhatItWrote) {
+  EXPECT_EQ(Read(), std::nullopt);
+  for (const int64_t lines : kPrefetchCandidates) {
+    EXPECT_TRUE(WritePrefetchCache(directory_, "cpu", lines));
+    EXPECT_EQ(Read(), lines);
+  }
+  EXPECT_EQ(ReadPrefetchCache(directory_, "another cpu"), std::nullopt);
+  EXPECT_EQ(std::distance(fs::directory_iterator(directory_), {}), 1);  // nothing temporary stays
+  struct stat info {};
+  ASSERT_EQ(stat(File().c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0600u);
+}
+
+TEST_F(PrefetchCacheTest, AnythingElseIsNothing) {
+  ASSERT_TRUE(WritePrefetchCache(directory_, "cpu", 64));
+  std::ifstream file(File());
+  const std::string good{std::istreambuf_iterator<char>(file), {}};
+  for (size_t size = 0; size < good.size(); ++size) {
+    Write(good.substr(0, size));
+    EXPECT_EQ(Read(), std::nullopt) << size;
+  }
+  for (size_t at = 0; at < good.size(); ++at) {
+    std::string bad = good;
+    bad[at] = static_cast<char>(bad[at] ^ 4);
+    Write(bad);
+    EXPECT_EQ(Read(), std::nullopt) << at;
+  }
+  const std::string before = good.substr(0, good.find("64"));
+  for (const std::string& bad :
+       {good + "\n", good + std::string(1, '\0'), before + "065\n", before + "-64\n",
+        before + "9223372036854775807\n", before + "1\n", std::string(100'000, 'x')}) {
+    Write(bad);
+    EXPECT_EQ(Read(), std::nullopt) << bad.substr(0, 80);
+  }
+  Write(good);
+  EXPECT_EQ(Read(), 64);
+}
+
+TEST_F(PrefetchCacheTest, WhatIsNotARegularFileIsNeitherReadNorWaitedFor) {
+  ASSERT_TRUE(WritePrefetchCache(directory_, "cpu", 64));
+  const std::string elsewhere = home_ + "/elsewhere";
+  fs::rename(File(), elsewhere);
+  fs::create_symlink(elsewhere, File());
+  EXPECT_EQ(Read(), std::nullopt);
+  // A write replaces the link, not what it points to.
+  EXPECT_TRUE(WritePrefetchCache(directory_, "cpu", 128));
+  EXPECT_EQ(Read(), 128);
+  EXPECT_GT(fs::file_size(elsewhere), 0u);
+  fs::remove(File());
+  ASSERT_EQ(mkfifo(File().c_str(), 0600), 0);
+  EXPECT_EQ(Read(), std::nullopt);
+  fs::remove(File());
+  fs::create_directory(File());
+  EXPECT_EQ(Read(), std::nullopt);
+  EXPECT_FALSE(WritePrefetchCache(directory_, "cpu", 64));
+  EXPECT_EQ(std::distance(fs::directory_iterator(directory_), {}), 1);
+}
+
+TEST_F(PrefetchCacheTest, DirectoriesThatCannotBe) {
+  EXPECT_FALSE(WritePrefetchCache("", "cpu", 64));
+  EXPECT_EQ(ReadPrefetchCache("", "cpu"), std::nullopt);
+  // Two levels are made, not three: a home directory that does not exist stays so.
+  EXPECT_FALSE(WritePrefetchCache(home_ + "/none/cache/gyrfalcon", "cpu", 64));
+  EXPECT_FALSE(fs::exists(home_ + "/none"));
+  std::ofstream(home_ + "/file") << "x";
+  EXPECT_FALSE(WritePrefetchCache(home_ + "/file/gyrfalcon", "cpu", 64));
+}
+
+// Who decides, with a table that is too small to be tried on.
+class PrefetchSetupTest : public PrefetchCacheTest {
+ protected:
+  ~PrefetchSetupTest() override { SetPrefetchLines(kUsualPrefetch); }
+
+  PrefetchSource Decide(const std::string& setting, bool tune) {
+    SetPrefetchLines(kUsualPrefetch);
+    PrefetchSetup setup({setting, tune, directory_, "cpu", std::chrono::microseconds(0)});
+    setup.Consider({}, Backend());
+    setup.Consider({}, Backend());
+    return setup.source();
+  }
+  static const LookupBackend& Backend() { return LookupBackends().front(); }
+  static int64_t Lines() { return CurrentPrefetchLines(Backend()); }
+};
+
+TEST_F(PrefetchSetupTest, SettingThenCacheThenOwnChoice) {
+  const int64_t own = Backend().prefetch_lines;
+  EXPECT_EQ(Decide("", true), PrefetchSource::kDefault);
+  EXPECT_EQ(Lines(), own);
+  ASSERT_TRUE(WritePrefetchCache(directory_, "cpu " + std::string(Backend().name), 192));
+  EXPECT_EQ(Decide("", true), PrefetchSource::kCached);
+  EXPECT_EQ(Lines(), 192);
+  EXPECT_EQ(Decide("off", true), PrefetchSource::kDefault);
+  EXPECT_EQ(Lines(), own);
+  EXPECT_EQ(Decide("", false), PrefetchSource::kDefault);  // CI
+  EXPECT_EQ(Lines(), own);
+  for (const bool tune : {false, true}) {
+    EXPECT_EQ(Decide("40", tune), PrefetchSource::kEnvironment);
+    EXPECT_EQ(Lines(), 40);
+  }
+}
+
+TEST_F(PrefetchSetupTest, SettingsOnBothSidesOfTheirLimits) {
+  for (const char* const good : {"0", "1", "4096"}) {
+    EXPECT_EQ(Decide(good, true), PrefetchSource::kEnvironment);
+    EXPECT_EQ(Lines(), std::atoi(good));
+  }
+  for (const char* const bad : {"-1", "4097", "64 ", "64x", " 64", "1e3", "99999999999999999999"}) {
+    EXPECT_EQ(Decide(bad, true), PrefetchSource::kDefault) << bad;
+    EXPECT_EQ(Lines(), Backend().prefetch_lines);
+  }
+}
+
+TEST_F(PrefetchSetupTest, TriesOnceOnATableThatIsLargeEnough) {
+  // Rows that nobody wrote: all of them are the system's page of zeros.
+  TableView table{nullptr, int64_t{1} << 18, 64, Storage::kF32};
+  while (!CanTunePrefetch(table)) table.rows *= 2;
+  const std::unique_ptr<void, decltype(&std::free)> zeros(
+      std::calloc(static_cast<size_t>(table.rows), 256), &std::free);
+  ASSERT_NE(zeros, nullptr);
+  table.data = static_cast<const std::byte*>(zeros.get());
+  SetPrefetchLines(kUsualPrefetch);
+  PrefetchSetup setup({"", true, directory_, "cpu", std::chrono::seconds(2)});
+  setup.Consider(table, Backend());
+  EXPECT_EQ(setup.source(), PrefetchSource::kTuned);
+  const std::string key = "cpu " + std::string(Backend().name);
+  EXPECT_EQ(ReadPrefetchCache(directory_, key), Lines());
+  fs::remove_all(directory_);
+  setup.Consider(table, Backend());
+  EXPECT_FALSE(fs::exists(directory_));  // decided
+}
+
+}  // namespace
+}  // namespace gyrfalcon::testing
