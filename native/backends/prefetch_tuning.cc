@@ -12,6 +12,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr size_t kLeastRounds = 7;
+constexpr size_t kMostRounds = 63;
 constexpr int64_t kLeastTableBytes = int64_t{64} << 20;
 constexpr int64_t kMostDim = 2048;
 constexpr int64_t kLinesPerTrial = 4096;  // some 20 microseconds
@@ -100,7 +101,7 @@ std::optional<int64_t> TunePrefetchLines(const TableView& table, const LookupBac
   Trials trials(table, backend);
   std::vector<PrefetchRound> rounds;
   trials.Nanoseconds(backend.prefetch_lines);  // the first run loads code and page tables
-  while (Clock::now() < end) {
+  while (Clock::now() < end && rounds.size() < kMostRounds) {
     PrefetchRound round{};
     // Forwards and backwards in turns: what drifts within a round cancels out.
     const bool forwards = rounds.size() % 2 == 0;

@@ -27,7 +27,7 @@ std::optional<int64_t> ChoosePrefetchLines(const std::vector<PrefetchRound>& rou
 // Whether random rows of a table come from memory: larger than any cache of this machine.
 bool CanTunePrefetch(const TableView& table);
 
-// Looks up random rows of `table`, round after round, for `budget`; a round begins before it ends
+// Looks up random rows of `table`, at most 63 rounds, for `budget`; a round begins before it ends
 // and takes some 0.15 ms. Nothing when the rounds were too few. Precondition: the table's rows are
 // in memory, of whatever values.
 std::optional<int64_t> TunePrefetchLines(const TableView& table, const LookupBackend& backend,

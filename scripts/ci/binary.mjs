@@ -15,6 +15,29 @@ function isaObjects() {
     .map((file) => `${OBJECTS}/${file}`);
 }
 
+// Into the second-level cache, as the walk over a request asks for.
+const PREFETCH = /\tprefetcht1\b|\tprfm\s+pldl2keep\b/g;
+// For ids of 32 and of 64 bits, each line of a row and the row's last byte.
+const LEAST_PREFETCHES = 4;
+
+/** GCC 12 removes functions whose only effect is a prefetch intrinsic. */
+function checkPrefetches() {
+  const folder = `${OBJECTS}/backends/cpu`;
+  const count = (file) =>
+    output('objdump', ['-d', `${folder}/${file}`]).match(PREFETCH)?.length ?? 0;
+  const kernels = readdirSync(inRoot(folder)).filter((file) => /^lookup_.*\.cc\.o$/.test(file));
+  const walks = kernels.filter((file) => !/^lookup_(plan|reference)\./.test(file));
+  const checks = walks.map((file) => {
+    const found = count(file);
+    return [`${file} prefetches (${found} instructions)`, found >= LEAST_PREFETCHES];
+  });
+  checks.push(['there are kernels besides the reference', walks.length > 0]);
+  // The control: kernels without prefetches would be noticed.
+  const none = count('lookup_reference.cc.o');
+  checks.push([`the reference, which never prefetches, has ${none} prefetches`, none === 0]);
+  return checks;
+}
+
 export function checkBinary() {
   const dynamic = output('readelf', ['-dW', ADDON]);
   const libraries = [...dynamic.matchAll(/\(NEEDED\).*\[(.*)\]/g)].map(([, name]) => name);
@@ -42,10 +65,7 @@ export function checkBinary() {
       .split('\n')
       .filter((line) => /^[0-9a-f]+ [WVu] /.test(line));
     checks.push([`${name} shares no inline function ${weak.join(' ')}`, weak.length === 0]);
-    if (!object.includes('/lookup_')) continue;
-    // GCC 12 removes functions whose only effect is a prefetch intrinsic.
-    const prefetches = output('objdump', ['-d', object]).match(/\tprefetch|\tprfm/g)?.length ?? 0;
-    checks.push([`${name} prefetches (${prefetches} instructions)`, prefetches > 0]);
   }
+  checks.push(...checkPrefetches());
   return countChecks(checks);
 }

@@ -210,7 +210,8 @@ TEST_F(PrefetchSetupTest, TriesOnceOnATableThatIsLargeEnough) {
   ASSERT_NE(zeros, nullptr);
   table.data = static_cast<const std::byte*>(zeros.get());
   SetPrefetchLines(kUsualPrefetch);
-  PrefetchSetup setup({"", true, directory_, "cpu", std::chrono::seconds(2)});
+  PrefetchSetup setup(
+      {"", true, directory_, "cpu", std::chrono::minutes(2)});  // ends after its rounds
   setup.Consider(table, Backend());
   EXPECT_EQ(setup.source(), PrefetchSource::kTuned);
   const std::string key = "cpu " + std::string(Backend().name);
