@@ -28,12 +28,13 @@ GroupPlan PlanGroup(const BagGroup& group, RowRange range) {
   GroupPlan plan{};
   plan.row_bytes = RowBytes(group.table.storage, group.table.dim);
   const auto bytes = static_cast<int64_t>(plan.row_bytes);
-  // Rows of whole lines start at a line (tables are 64-byte aligned), rows that divide a line stay
-  // inside one; others straddle. No division here: this runs twice per group and request.
-  const bool divides_line = bytes <= kLine && (bytes & (bytes - 1)) == 0;
-  plan.lines = (bytes + (bytes % kLine == 0 || divides_line ? kLine - 1 : 2 * kLine - 2)) >> 6;
+  // Rows begin at multiples of the largest power of two that divides their size (tables are 64-byte
+  // aligned), which bounds how many lines they straddle. No division here: this runs twice per
+  // group and request.
+  const int64_t step = bytes & -bytes;
+  plan.lines = (bytes + 2 * kLine - 1 - (step < kLine ? step : kLine)) >> 6;
   // Wide rows go in small groups: the cursor ahead advances by a chunk's lines at once.
-  plan.chunk = plan.lines <= 2 ? kMaxChunk : plan.lines <= 4 ? 8 : plan.lines <= 8 ? 4 : 2;
+  plan.chunk = plan.lines <= 4 ? kMaxChunk : plan.lines <= 8 ? 8 : 2;
   const int64_t dim = group.table.dim;
   plan.params_offset = group.table.storage == Storage::kInt4 ? (dim + 1) / 2 : dim;
 
