@@ -71,7 +71,7 @@ struct LookupRequest {
   int64_t row_end = 0;
   OutOfRange policy = OutOfRange::kError;
   // A part of a larger request (lookup_parts.h): the first group begins this many rows late, the
-  // last one ends this many rows early.
+  // last one ends this many rows early. Only the backends of LookupBackends() are run in parts.
   int64_t late_rows = 0;
   int64_t early_rows = 0;
   int64_t prefetch_lines = kUsualPrefetch;  // how far ahead rows are prefetched; 0: not at all
