@@ -10,18 +10,21 @@ const HOLDS: Readonly<Record<IdTest, (x: bigint, y: bigint) => boolean>> = {
   ge: (x, y) => x >= y,
 };
 
-/** `number`: a whole number. Wraps at 64 bits, as the native code does. */
-export function mapId(steps: readonly IdStep[], number: number): number {
+/**
+ * `number`: a whole number, at a position of a bag. Wraps at 64 bits, as the native code does. Sums
+ * need the other numbers too: here they are what this one adds to them.
+ */
+export function mapId(steps: readonly IdStep[], number: number, position: number): number {
   if (steps.length === 0) return number;
   let x = BigInt(number);
-  for (const step of steps) x = BigInt.asIntN(64, apply(step, x));
+  for (const step of steps) x = BigInt.asIntN(64, apply(step, x, BigInt(position)));
   return Number(x);
 }
 
-function apply(step: IdStep, x: bigint): bigint {
+function apply(step: IdStep, x: bigint, position: bigint): bigint {
   switch (step.op) {
     case 'add':
-      return x + BigInt(step.value);
+      return x + BigInt(step.value) + BigInt(step.place ?? 0) * position;
     case 'mul':
       return x * BigInt(step.value);
     case 'mod': {
@@ -43,6 +46,10 @@ function apply(step: IdStep, x: bigint): bigint {
       return step.max !== undefined && raised > BigInt(step.max) ? BigInt(step.max) : raised;
     }
     case 'replace':
-      return HOLDS[step.if](x, BigInt(step.value)) ? BigInt(step.with) : x;
+      return HOLDS[step.if](x, BigInt(step.value))
+        ? BigInt(step.with) + BigInt(step.place ?? 0) * position
+        : x;
+    case 'sum':
+      return x;
   }
 }

@@ -57,11 +57,13 @@ export interface ManifestSlot {
 
 /** One step from the number that an input holds to an id. */
 export type IdStep =
-  | { op: 'add' | 'mul'; value: number }
+  | { op: 'add'; value: number; place?: number }
+  | { op: 'mul'; value: number }
   | { op: 'mod' | 'rem' | 'div' | 'floordiv'; by: number }
   | { op: 'abs' }
   | { op: 'clamp'; min?: number; max?: number }
-  | { op: 'replace'; if: IdTest; value: number; with: number };
+  | { op: 'replace'; if: IdTest; value: number; with: number; place?: number }
+  | { op: 'sum'; before: number; step: number; zeros: boolean };
 
 export type IdTest = 'eq' | 'ne' | 'lt' | 'le' | 'gt' | 'ge';
 

@@ -101,7 +101,7 @@ export function sizeOf(extent: Extent, rows: number, symbols: Record<string, num
 interface IdRange {
   low: number;
   high: number;
-  bags: { low: number; high: number; bag: ManifestBag }[];
+  bags: { low: number; high: number; bag: ManifestBag; at: number }[];
 }
 
 function tensorSample(
@@ -122,7 +122,9 @@ function tensorSample(
     const count = sizeOf(bag.count ?? 1, rows, symbols);
     for (let i = 0; i < count; i++) {
       const add = Array.isArray(bag.add) ? (bag.add[i] ?? 0) : (bag.add ?? 0);
-      narrow(ranges, (bag.start ?? 0) + i * (bag.step ?? 1), tableRows(manifest, bag), add, bag);
+      const from = bag.start ?? 0;
+      const element = (from < 0 ? rowSize + from : from) + i * (bag.step ?? 1);
+      narrow(ranges, element, tableRows(manifest, bag), add, bag, i);
     }
   }
   const plain = plainValue(input.dtype, mode, random);
@@ -162,7 +164,7 @@ function raggedSample(
   const ranges = new Map<number, IdRange>();
   for (const bag of bags) {
     const add = Array.isArray(bag.add) ? (bag.add[0] ?? 0) : (bag.add ?? 0);
-    narrow(ranges, 0, tableRows(manifest, bag), add, bag);
+    narrow(ranges, 0, tableRows(manifest, bag), add, bag, 0);
   }
   const range = ranges.get(0) ?? { low: 0, high: 1, bags: [] };
   const total = offsets[offsets.length - 1] as number;
@@ -219,6 +221,7 @@ function narrow(
   rows: number,
   add: number,
   bag: ManifestBag,
+  at: number,
 ): void {
   const high = rows - add;
   // Ids below 0 are only natural where nothing else reaches the table.
@@ -226,7 +229,7 @@ function narrow(
   const range = ranges.get(position) ?? { low, high, bags: [] };
   range.low = Math.max(range.low, low);
   range.high = Math.min(range.high, high);
-  range.bags.push({ low, high, bag });
+  range.bags.push({ low, high, bag, at });
   ranges.set(position, range);
 }
 
@@ -245,8 +248,8 @@ function randomId(range: IdRange, mode: SampleMode, random: Random): number {
 /** A number that all bags of a position map to a row, or leave out; small, large or negative. */
 function randomMapped(range: IdRange, mode: SampleMode, random: Random): number {
   const accepted = (number: number): boolean =>
-    range.bags.every(({ low, high, bag }) => {
-      const id = mapId(bag.map ?? [], number);
+    range.bags.every(({ low, high, bag, at }) => {
+      const id = mapId(bag.map ?? [], number, at);
       const compared = bag.paddingOf === 'id' ? id : number;
       if (compared === bag.padding) return mode === 'padded';
       return id >= low && id < high;

@@ -16,9 +16,10 @@ namespace {
 // start + step * count stays far from overflow.
 constexpr int64_t kMaxStep = limits::kMaxElementsPerRow;
 
+// A number of elements, forward or back.
 Status ReadStep(const JsonCursor& at, int64_t* step) {
   GYR_RETURN_IF_ERROR(ReadInteger(at, -kMaxJsonInteger, kMaxStep, step));
-  return *step < -kMaxStep ? at.OverLimit("a step of at least -2^28") : Status::Ok();
+  return *step < -kMaxStep ? at.OverLimit("at least -2^28") : Status::Ok();
 }
 
 Status ReadPooling(const JsonCursor& at, Pooling* pooling) {
@@ -44,8 +45,9 @@ Status CheckPositions(const JsonCursor& at, const InputSpec& input, int64_t star
                       const Extent& count) {
   const RowElements row = CountRowElements(input.shape);
   if (row.num_symbols != 0 || count.kind != Extent::Kind::kFixed) return Status::Ok();
-  const int64_t last = start + (count.value - 1) * step;
-  if (start < row.fixed && last >= 0 && last < row.fixed) return Status::Ok();
+  const int64_t first = start < 0 ? start + row.fixed : start;
+  const int64_t last = first + (count.value - 1) * step;
+  if (first >= 0 && first < row.fixed && last >= 0 && last < row.fixed) return Status::Ok();
   return Status(ErrorCode::kBundleInvalid,
                 "expected positions inside the " + std::to_string(row.fixed) +
                     " elements of a batch row for " + at.Path() + " but received " +
@@ -58,7 +60,7 @@ Status ReadTensorPositions(const JsonCursor& at, const ManifestReading& reading,
       return at.Invalid("the keys \"start\", \"step\" and \"count\" of a bag on a tensor input");
     }
   }
-  GYR_RETURN_IF_ERROR(ReadInteger(*at.Find("start"), 0, kMaxStep, &bag->start));
+  GYR_RETURN_IF_ERROR(ReadStep(*at.Find("start"), &bag->start));
   GYR_RETURN_IF_ERROR(ReadStep(*at.Find("step"), &bag->step));
   GYR_RETURN_IF_ERROR(ReadCount(*at.Find("count"), reading.symbols, &bag->count));
   return CheckPositions(at, reading.spec.inputs[bag->input], bag->start, bag->step, bag->count);
@@ -85,9 +87,15 @@ Status ReadBagInput(const JsonCursor& at, const JsonCursor& name, const Manifest
   return Status::Ok();
 }
 
+// How much more a step gives at each position of a bag than at the one before.
+Status ReadPlace(const JsonObject& fields, IdStep* step) {
+  const auto place = fields.Find("place");
+  return place ? ReadAnyInteger(*place, &step->place) : Status::Ok();
+}
+
 Status ReadReplace(const JsonCursor& at, IdStep* step) {
   static constexpr std::string_view kTests[] = {"eq", "ne", "lt", "le", "gt", "ge"};
-  const Result<JsonObject> fields = JsonObject::Open(at, {"op", "if", "value", "with"});
+  const Result<JsonObject> fields = JsonObject::Open(at, {"op", "if", "value", "with"}, {"place"});
   if (!fields.ok()) return fields.status();
   const JsonCursor test = fields.value()["if"];
   const auto* const found = test.kind() == JsonKind::kString
@@ -97,7 +105,19 @@ Status ReadReplace(const JsonCursor& at, IdStep* step) {
   step->op = IdStep::Op::kReplace;
   step->test = static_cast<IdStep::Test>(found - std::begin(kTests));
   GYR_RETURN_IF_ERROR(ReadAnyInteger(fields.value()["value"], &step->a));
-  return ReadAnyInteger(fields.value()["with"], &step->b);
+  GYR_RETURN_IF_ERROR(ReadAnyInteger(fields.value()["with"], &step->b));
+  return ReadPlace(fields.value(), step);
+}
+
+Status ReadSum(const JsonCursor& at, IdStep* step) {
+  const Result<JsonObject> fields = JsonObject::Open(at, {"op", "before", "step", "zeros"});
+  if (!fields.ok()) return fields.status();
+  const JsonCursor zeros = fields.value()["zeros"];
+  if (zeros.kind() != JsonKind::kBool) return zeros.Invalid("true or false");
+  step->op = IdStep::Op::kSum;
+  step->keeps_zeros = zeros.boolean();
+  GYR_RETURN_IF_ERROR(ReadInteger(fields.value()["before"], 0, limits::kMaxHotness, &step->a));
+  return ReadInteger(fields.value()["step"], 1, kMaxStep, &step->b);
 }
 
 Status ReadClamp(const JsonCursor& at, IdStep* step) {
@@ -121,6 +141,7 @@ Status ReadIdStep(const JsonCursor& at, IdStep* step) {
       op && op->kind() == JsonKind::kString ? op->string() : std::string_view();
   if (name == "replace") return ReadReplace(at, step);
   if (name == "clamp") return ReadClamp(at, step);
+  if (name == "sum") return ReadSum(at, step);
   if (name == "abs") {
     step->op = IdStep::Op::kAbs;
     return JsonObject::Open(at, {"op"}).status();
@@ -128,12 +149,17 @@ Status ReadIdStep(const JsonCursor& at, IdStep* step) {
   const bool divides = name == "mod" || name == "rem" || name == "div" || name == "floordiv";
   if (!divides && name != "add" && name != "mul") {
     return at.Invalid(
-        "a step with the op add, mul, mod, rem, div, floordiv, abs, clamp or replace");
+        "a step with the op add, mul, mod, rem, div, floordiv, abs, clamp, replace or sum");
   }
   const std::string_view key = divides ? "by" : "value";
+  if (name == "add") {
+    const Result<JsonObject> fields = JsonObject::Open(at, {"op", "value"}, {"place"});
+    if (!fields.ok()) return fields.status();
+    GYR_RETURN_IF_ERROR(ReadAnyInteger(fields.value()["value"], &step->a));
+    return ReadPlace(fields.value(), step);
+  }
   const Result<JsonObject> fields = JsonObject::Open(at, {"op", key});
   if (!fields.ok()) return fields.status();
-  if (name == "add") step->op = IdStep::Op::kAdd;
   if (name == "mul") step->op = IdStep::Op::kMul;
   if (name == "mod") step->op = IdStep::Op::kMod;
   if (name == "rem") step->op = IdStep::Op::kRem;
@@ -148,6 +174,25 @@ Status ReadMap(const JsonCursor& at, BagSpec* bag) {
   bag->map.resize(at.size());
   return at.EachElement(
       [bag](const JsonCursor& element, size_t i) { return ReadIdStep(element, &bag->map[i]); });
+}
+
+// Steps that depend on the position, which is that in a batch row.
+Status CheckPlacedSteps(const JsonCursor& at, bool ragged, const BagSpec& bag) {
+  bool has_sum = false;
+  return at.EachElement([&](const JsonCursor& element, size_t i) {
+    const IdStep& step = bag.map[i];
+    const bool is_sum = step.op == IdStep::Op::kSum;
+    if (ragged && (is_sum || step.place != 0)) {
+      return element.Invalid("no sum and no place, the input being ragged,");
+    }
+    if (!is_sum) return Status::Ok();
+    // The product stays below 2^48.
+    if (has_sum || bag.start - step.a * step.b < 0) {
+      return element.Invalid("one sum, of numbers inside the batch row,");
+    }
+    has_sum = true;
+    return Status::Ok();
+  });
 }
 
 // "padding": which ids contribute nothing; "paddingOf": whether it is compared before or after map.
@@ -239,7 +284,10 @@ Status ReadBag(const JsonCursor& at, ManifestReading* reading) {
   GYR_RETURN_IF_ERROR(ReadBagInput(at, fields["input"], *reading, &bag));
   const bool ragged = reading->spec.inputs[bag.input].kind == InputSpec::Kind::kRagged;
   if (const auto add = fields.Find("add")) GYR_RETURN_IF_ERROR(ReadAdd(*add, ragged, &bag));
-  if (const auto map = fields.Find("map")) GYR_RETURN_IF_ERROR(ReadMap(*map, &bag));
+  if (const auto map = fields.Find("map")) {
+    GYR_RETURN_IF_ERROR(ReadMap(*map, &bag));
+    GYR_RETURN_IF_ERROR(CheckPlacedSteps(*map, ragged, bag));
+  }
   GYR_RETURN_IF_ERROR(ReadPadding(fields, &bag));
   if (const auto length = fields.Find("length")) {
     GYR_RETURN_IF_ERROR(ReadLength(*length, *reading, &bag));

@@ -23,8 +23,8 @@ std::vector<int64_t> IdMapKey(const BagSpec& bag, int64_t count) {
                               bag.length_element,
                               bag.length_from};
   for (const IdStep& step : bag.map) {
-    key.insert(key.end(),
-               {static_cast<int64_t>(step.op), static_cast<int64_t>(step.test), step.a, step.b});
+    key.insert(key.end(), {static_cast<int64_t>(step.op), static_cast<int64_t>(step.test), step.a,
+                           step.b, step.place, step.keeps_zeros ? 1 : 0});
   }
   return key;
 }

@@ -294,12 +294,14 @@ Status Batch::BuildBag(size_t index) {
       return start >= 0 && start < width && last >= 0 && last < width;
     };
     const bool add_fits = group.add_count <= 1 || group.add_count == group.count;
-    if (!inside(bag.start, bag.step, place.data.row_elements) || !add_fits) {
+    const int64_t width = place.data.row_elements;
+    const int64_t start = bag.start < 0 ? bag.start + width : bag.start;
+    if (!inside(start, bag.step, width) || !add_fits) {
       return {ErrorCode::kShapeMismatch, "expected room for " + std::to_string(group.count) +
                                              " ids in each row of input " + input.name};
     }
-    group.indices = ids + static_cast<size_t>(bag.start) * DtypeBytes(input.dtype);
-    group.index_row_stride = place.data.row_elements;
+    group.indices = ids + static_cast<size_t>(start) * DtypeBytes(input.dtype);
+    group.index_row_stride = width;
     group.index_step = bag.step;
     if (bag.weights_input >= 0) {
       const BatchField& weights = inputs_[static_cast<size_t>(bag.weights_input)].data;

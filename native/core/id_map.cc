@@ -89,15 +89,36 @@ void ForEach(int64_t* ids, int64_t n, const Change& change) {
   }
 }
 
+int64_t WrapAdd(int64_t x, int64_t y) {
+  return Wrap(static_cast<uint64_t>(x) + static_cast<uint64_t>(y));
+}
+
+// A step with a place, at positions `first`, `first` + 1, ...
+void ApplyPlaced(const IdStep& step, int64_t first, int64_t* ids, int64_t n) {
+  const bool adds = step.op == IdStep::Op::kAdd;
+  for (int64_t i = 0; i < n; ++i) {
+    if (IsMarked(ids[i])) continue;
+    const auto position = static_cast<uint64_t>(first + i);
+    const int64_t placed =
+        WrapAdd(adds ? step.a : step.b, Wrap(static_cast<uint64_t>(step.place) * position));
+    const int64_t x = ids[i];
+    if (adds) {
+      ids[i] = Result(WrapAdd(x, placed));
+    } else if (Holds(step.test, x, step.a)) {
+      ids[i] = Result(placed);
+    }
+  }
+}
+
 // The choice of the step is made once for all ids.
 void Apply(const IdStep& step, int64_t* ids, int64_t n) {
   const int64_t a = step.a;
   const int64_t b = step.b;
   switch (step.op) {
+    case IdStep::Op::kSum:
+      return;
     case IdStep::Op::kAdd:
-      return ForEach(ids, n, [a](int64_t x) {
-        return Wrap(static_cast<uint64_t>(x) + static_cast<uint64_t>(a));
-      });
+      return ForEach(ids, n, [a](int64_t x) { return WrapAdd(x, a); });
     case IdStep::Op::kMul:
       return ForEach(ids, n, [a](int64_t x) {
         return Wrap(static_cast<uint64_t>(x) * static_cast<uint64_t>(a));
@@ -120,6 +141,12 @@ void Apply(const IdStep& step, int64_t* ids, int64_t n) {
   }
 }
 
+// A step that is no sum, at positions `first`, `first` + 1, ...
+void ApplyAt(const IdStep& step, int64_t first, int64_t* ids, int64_t n) {
+  if (step.place == 0) return Apply(step, ids, n);
+  ApplyPlaced(step, first, ids, n);
+}
+
 void Blank(int64_t padding, int64_t* ids, int64_t n) {
   for (int64_t i = 0; i < n; ++i) {
     if (ids[i] == padding) ids[i] = kMissingId;
@@ -136,6 +163,35 @@ void CutAtLengths(const IdMap& map, int64_t rows) {
   }
 }
 
+// The sum of what the steps before step `at` make of the numbers before the bag's first.
+int64_t SumBefore(const IdMap& map, size_t at, int64_t row) {
+  const IdStep& step = map.steps[at];
+  NumberColumn column = map.source;
+  column.step = step.b;
+  int64_t sum = 0;
+  for (int64_t position = -step.a; position < 0; ++position) {
+    int64_t number = ReadNumber(column, row, position);
+    if (map.has_padding && !map.padding_is_mapped) Blank(map.padding, &number, 1);
+    for (size_t i = 0; i < at; ++i) ApplyAt(map.steps[i], position, &number, 1);
+    if (!IsMarked(number)) sum = WrapAdd(sum, number);
+  }
+  return sum;
+}
+
+// Step `at`, a sum.
+void AddUp(const IdMap& map, size_t at, int64_t rows) {
+  const bool keeps_zeros = map.steps[at].keeps_zeros;
+  for (int64_t r = 0; r < rows; ++r) {
+    int64_t sum = SumBefore(map, at, r);
+    int64_t* const ids = map.out + r * map.count;
+    for (int64_t i = 0; i < map.count; ++i) {
+      if (IsMarked(ids[i])) continue;
+      sum = WrapAdd(sum, ids[i]);
+      if (ids[i] != 0 || !keeps_zeros) ids[i] = Result(sum);
+    }
+  }
+}
+
 }  // namespace
 
 int64_t ReadNumber(const NumberColumn& column, int64_t row, int64_t position) {
@@ -146,9 +202,9 @@ int64_t ReadNumber(const NumberColumn& column, int64_t row, int64_t position) {
   return number;
 }
 
-int64_t MapId(const IdMap& map, int64_t number) {
+int64_t MapId(const IdMap& map, int64_t number, int64_t position) {
   if (map.has_padding && !map.padding_is_mapped) Blank(map.padding, &number, 1);
-  for (const IdStep& step : map.steps) Apply(step, &number, 1);
+  for (const IdStep& step : map.steps) ApplyAt(step, position, &number, 1);
   if (map.has_padding && map.padding_is_mapped) Blank(map.padding, &number, 1);
   return number;
 }
@@ -164,7 +220,18 @@ void MapIds(const IdMap& map, int64_t rows) {
   });
   if (map.has_padding && !map.padding_is_mapped) Blank(map.padding, map.out, n);
   if (map.has_length) CutAtLengths(map, rows);
-  for (const IdStep& step : map.steps) Apply(step, map.out, n);
+  for (size_t i = 0; i < map.steps.size(); ++i) {
+    const IdStep& step = map.steps[i];
+    if (step.op == IdStep::Op::kSum) {
+      AddUp(map, i, rows);
+    } else if (step.place == 0) {
+      Apply(step, map.out, n);
+    } else {
+      for (int64_t r = 0; r < rows; ++r) {
+        ApplyPlaced(step, 0, map.out + r * map.count, map.count);
+      }
+    }
+  }
   if (map.has_padding && map.padding_is_mapped) Blank(map.padding, map.out, n);
 }
 

@@ -5,8 +5,9 @@
 // For number x at position i of a batch row:
 //   a float is truncated toward zero; kUnusableId where that is no 64-bit integer
 //   kMissingId where length_from + i >= the row's length, or x equals a padding that is compared
-//   before `steps` steps, in order; kMissingId and kUnusableId pass through kMissingId where the
-//   result equals a padding that is compared after them
+//   before
+//   `steps` steps, in order; kMissingId and kUnusableId pass through, and sums leave them out
+//   kMissingId where the result equals a padding that is compared after them
 #ifndef GYRFALCON_CORE_ID_MAP_H_
 #define GYRFALCON_CORE_ID_MAP_H_
 
@@ -49,8 +50,8 @@ struct IdMap {
 // The number at one place, as MapIds reads it.
 int64_t ReadNumber(const NumberColumn& column, int64_t row, int64_t position);
 
-// What MapIds makes of one number, without the length.
-int64_t MapId(const IdMap& map, int64_t number);
+// What MapIds makes of one number at one position, without the length and without sums.
+int64_t MapId(const IdMap& map, int64_t number, int64_t position = 0);
 
 // Reads every number once: another thread may be writing them. Allocates nothing.
 void MapIds(const IdMap& map, int64_t rows);

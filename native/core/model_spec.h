@@ -63,7 +63,7 @@ struct SlotSpec {
 // One step from the number that an input holds to an id, in wrapping 64-bit arithmetic.
 struct IdStep {
   enum class Op : uint8_t {
-    kAdd,       // x + a
+    kAdd,       // x + a + place * i, i being the position in the bag
     kMul,       // x * a
     kMod,       // x modulo a, in [0, a)
     kRem,       // remainder of x / a, with the sign of x
@@ -71,13 +71,17 @@ struct IdStep {
     kFloorDiv,  // x / a, rounded down
     kAbs,       // |x|
     kClamp,     // a where x < a, b where x > b
-    kReplace    // b where `test` holds between x and a
+    kReplace,   // b + place * i where `test` holds between x and a
+    kSum        // the sum of the numbers up to position i, see `before`
   };
   enum class Test : uint8_t { kEq, kNe, kLt, kLe, kGt, kGe };
   Op op = Op::kAdd;
   Test test = Test::kEq;
   int64_t a = 0;
   int64_t b = 0;
+  int64_t place = 0;
+  // kSum: the numbers of `a` elements before the bag's first, `b` elements apart, count too.
+  bool keeps_zeros = false;  // a number that is 0 stays 0
 };
 
 // One embedding bag per batch row (pooling none: `count` single-row bags per batch row, written
@@ -86,7 +90,8 @@ struct BagSpec {
   int table = 0;
   int input = 0;  // ModelSpec::inputs; a ragged one, or a tensor with a batch extent
   Pooling pooling = Pooling::kSum;
-  int64_t start = 0;               // tensor input: element of the row where the bag's ids begin,
+  int64_t start = 0;               // tensor input: element of the row where the bag's ids begin
+                                   //   (negative: counted from the row's end),
   int64_t step = 1;                //   distance between them,
   Extent count;                    //   and their number (fixed or symbol)
   std::vector<IdStep> map;         // from the input's numbers to ids

@@ -22,7 +22,7 @@ import torch  # noqa: E402
 from zoo import Fixture, make_inputs, seeded_module  # noqa: E402
 
 FAMILIES = (
-    "dlrm", "bags", "pooling", "ctr", "crosses", "sequence", "towers", "computed", "tables", "odd", "layouts", "handmade",
+    "dlrm", "bags", "pooling", "ctr", "crosses", "sequence", "towers", "computed", "tables", "positions", "odd", "layouts", "handmade",
 )
 EXPORT_BATCH = 5
 WITH_NOTES = ("dlrm-columns", "bag-sum-offsets", "pool-masked-mean-clamp")

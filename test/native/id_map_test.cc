@@ -45,6 +45,55 @@ TEST(IdMapTest, EachStep) {
   EXPECT_EQ(One({{Op::kClamp, {}, 0, 9}}, 9), 9);
 }
 
+std::vector<int64_t> Mapped(const std::vector<int64_t>& given, int64_t rows, int64_t start,
+                            int64_t step, int64_t count, std::vector<IdStep> steps) {
+  const auto width = static_cast<int64_t>(given.size()) / rows;
+  std::vector<int64_t> out(static_cast<size_t>(rows * count));
+  IdMap map;
+  map.source = {reinterpret_cast<const std::byte*>(given.data() + start), Dtype::kI64, width, step};
+  map.count = count;
+  map.steps = std::move(steps);
+  map.out = out.data();
+  MapIds(map, rows);
+  return out;
+}
+
+TEST(IdMapTest, PlacesCountFromTheFirstPositionOfEachRow) {
+  const std::vector<int64_t> given = {7, 0, 7, 0, 7, 7};
+  EXPECT_EQ(Mapped(given, 2, 0, 1, 3, {{Op::kAdd, {}, 5, 0, -2}}),
+            (std::vector<int64_t>{12, 3, 8, 5, 10, 8}));
+  EXPECT_EQ(Mapped(given, 2, 0, 1, 3, {{Op::kReplace, Compare::kNe, 0, 1, 1}}),
+            (std::vector<int64_t>{1, 0, 3, 0, 2, 3}));
+  // One element again and again.
+  EXPECT_EQ(Mapped(given, 2, 0, 0, 3, {{Op::kAdd, {}, 0, 0, -1}, {Op::kClamp, {}, 0, 9}}),
+            (std::vector<int64_t>{7, 6, 5, 0, 0, 0}));
+}
+
+TEST(IdMapTest, SumsRunAlongEachRow) {
+  const std::vector<int64_t> given = {1, 0, 1, 1, 0, 1, 0, 1};
+  EXPECT_EQ(Mapped(given, 2, 0, 1, 4, {{Op::kSum, {}, 0, 1}}),
+            (std::vector<int64_t>{1, 1, 2, 3, 0, 1, 1, 2}));
+  EXPECT_EQ(Mapped(given, 2, 0, 1, 4, {{Op::kSum, {}, 0, 1, 0, true}, {Op::kAdd, {}, 1, 0}}),
+            (std::vector<int64_t>{2, 1, 3, 4, 1, 2, 1, 3}));
+  EXPECT_EQ(Mapped(given, 2, 2, 1, 2, {{Op::kSum, {}, 2, 1}}), (std::vector<int64_t>{2, 3, 1, 2}));
+  EXPECT_EQ(Mapped(given, 2, 2, 2, 1, {{Op::kMul, {}, 3, 0}, {Op::kSum, {}, 1, 2}}),
+            (std::vector<int64_t>{6, 0}));
+}
+
+TEST(IdMapTest, SumsLeaveOutWhatIsMarked) {
+  const std::vector<int64_t> given = {5, 9, kMin, 5};
+  std::vector<int64_t> out(4);
+  IdMap map;
+  map.source = Column(given, Dtype::kI64, 4);
+  map.count = 4;
+  map.steps = {{Op::kSum, {}, 0, 1}};
+  map.has_padding = true;
+  map.padding = 9;
+  map.out = out.data();
+  MapIds(map, 1);
+  EXPECT_EQ(out, (std::vector<int64_t>{5, kMissingId, kUnusableId, 10}));
+}
+
 TEST(IdMapTest, EachTest) {
   const auto replaced = [](Compare test, int64_t x) {
     return One({{Op::kReplace, test, 4, 99}}, x) == 99;

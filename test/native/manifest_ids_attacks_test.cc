@@ -34,6 +34,9 @@ TEST(ManifestAttacks, OnComputedIds) {
   const char* const first = "bags[4].map[0]";
   EXPECT_TRUE(
       ParseManifest(Edit(GoodManifest(), R"("start": 5)", R"("start": 5, )" + steps(16))).ok());
+  EXPECT_TRUE(ParseManifest(Edit(GoodManifest(), R"("start": 5)", R"("start": -1)")).ok());
+  ExpectError(ParseManifest(Edit(GoodManifest(), R"("start": 5)", R"("start": -7)")), kInvalid,
+              "bags[4]");
   AttackKeys("17 steps", steps(17), kLimit, at);
   AttackKeys("map is an object", R"("map": {})", kInvalid, at);
   AttackKeys("step is text", step(R"("abs")"), kInvalid, first);
@@ -56,6 +59,17 @@ TEST(ManifestAttacks, OnComputedIds) {
              first);
   AttackKeys("replace by text", step(R"({"op": "replace", "if": "like", "value": 3, "with": 2})"),
              kInvalid, first);
+  AttackKeys("replace at a place of text",
+             step(R"({"op": "replace", "if": "eq", "value": 3, "with": 2, "place": "i"})"),
+             kInvalid, "bags[4].map[0].place");
+  AttackKeys("mul with a place", step(R"({"op": "mul", "value": 3, "place": 1})"), kInvalid, first);
+  AttackKeys("sum without zeros", step(R"({"op": "sum", "before": 0, "step": 1})"), kInvalid,
+             first);
+  AttackKeys("sum of step 0", step(R"({"op": "sum", "before": 0, "step": 0, "zeros": true})"),
+             kInvalid, "bags[4].map[0].step");
+  AttackKeys("sum from before the row",
+             step(R"({"op": "sum", "before": 1048576, "step": 1, "zeros": true})"), kInvalid,
+             first);
   AttackKeys("paddingOf without padding", R"("paddingOf": "id")", kInvalid, "bags[4].paddingOf");
   AttackKeys("paddingOf something", R"("padding": 0, "paddingOf": "row")", kInvalid,
              "bags[4].paddingOf");

@@ -258,7 +258,13 @@ TEST(Manifest, KeepsPositionsInsideTheRow) {
   ExpectError(with(R"("start":268435457,"step":1,"count":1)"), ErrorCode::kLimitExceeded, "start");
   ExpectError(with(R"("start":0,"step":268435457,"count":1)"), ErrorCode::kLimitExceeded, "step");
   ExpectError(with(R"("start":0,"step":-268435457,"count":1)"), ErrorCode::kLimitExceeded, "step");
-  ExpectError(with(R"("start":-1,"step":1,"count":2)"), ErrorCode::kBundleInvalid, "start");
+  EXPECT_TRUE(with(R"("start":-1,"step":1,"count":1)").ok());
+  EXPECT_TRUE(with(R"("start":-10,"step":1,"count":10)").ok());
+  for (const char* positions :
+       {R"("start":-1,"step":1,"count":2)", R"("start":-11,"step":1,"count":1)"}) {
+    ExpectError(with(positions), ErrorCode::kBundleInvalid, "bags[0]");
+  }
+  ExpectError(with(R"("start":-268435457,"step":1,"count":1)"), ErrorCode::kLimitExceeded, "start");
 }
 
 TEST(Manifest, LimitsNames) {

@@ -1,6 +1,7 @@
 /** Bags and runs of ids: how single lookups become pooled ones. */
 import type { IdStep } from '../manifest.js';
 import type { Bag, CountCell, IdCell, Matrix, Run } from './domain.js';
+import { isPlaced, joinMaps } from './places.js';
 
 /** Sums of more ids than this are not taken apart again. */
 const MAX_APART = 1 << 12;
@@ -58,19 +59,29 @@ export function joinRuns(runs: readonly Run[], symbol: string | null): Run | nul
   const [first, second] = runs;
   if (
     first === undefined ||
-    runs.some((run) => run.count !== 1 || run.ragged !== null || run.input !== first.input) ||
-    runs.some((run) => !sameMap(run.map, first.map))
+    runs.some((run) => run.count !== 1 || run.ragged !== null || run.input !== first.input)
   ) {
     return null;
   }
+  // Places from the row's beginning and from its end have no distance.
+  if (runs.some((run) => run.start < 0 !== first.start < 0)) return null;
   const clamped = runs.some((run) => run.clamped);
   if (symbol !== null) return runs.length === 1 ? { ...first, count: symbol } : null;
-  const step = second === undefined ? 1 : second.start - first.start;
-  if (step < 1 || runs.some((run, i) => run.start !== first.start + i * step || run.step !== 0))
+  if (second === undefined) return first;
+  const step = second.start - first.start;
+  if (step < 0 || runs.some((run, i) => run.start !== first.start + i * step || run.step !== 0))
     return null;
   const adds = runs.flatMap((run) => run.adds);
+  const map = joinMaps(
+    runs.map((run) => run.map),
+    step,
+  );
+  if (map === null) return null;
+  // One element again and again is only one run where its place makes it another id.
+  if (step === 0 && !isPlaced(map) && adds.every((add) => add === adds[0])) return null;
   return {
     ...first,
+    map,
     step,
     count: runs.length,
     adds: adds.every((add) => add === adds[0]) ? [adds[0] ?? 0] : adds,
@@ -83,6 +94,7 @@ function takeApart(bag: Bag, mode: 'sum' | 'mean'): readonly Bag[] | null {
   const { run, weights } = bag;
   if (bag.pooling !== mode) return [bag];
   if (typeof run.count !== 'number' || run.ragged !== null || run.count > MAX_APART) return null;
+  if (isPlaced(run.map)) return null;
   if (mode === 'mean' && (bag.padding !== null || bag.length !== null)) return null;
   return Array.from({ length: run.count }, (_, i): Bag => {
     const single = {

@@ -246,7 +246,7 @@ function manifestBag(
     : undefined;
   const places = {
     start: run.start,
-    step: Math.max(1, run.step),
+    step: run.count === 1 && !symbolic ? 1 : run.step,
     count: symbolic ? (slot.symbol as string) : run.count,
   };
   return {

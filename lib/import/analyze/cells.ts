@@ -6,6 +6,16 @@ import { castNumber, isFloat, isInteger } from './constants.js';
 import type { Bag, Cell, Comparison, MaskCell, RowCell, TestCell } from './domain.js';
 import { isExact, negated, replaceWhere, sameId, withSteps } from './ids.js';
 import { elementId } from './inputs.js';
+import {
+  addPlace,
+  addPlaces,
+  choosePlace,
+  isPlace,
+  maskSum,
+  multiplyPlaces,
+  replaceBefore,
+  subtractFrom,
+} from './places.js';
 
 /** A count plus this much, or at least this much, divides like the count. */
 const MAX_EPSILON = 1e-6;
@@ -100,15 +110,24 @@ export const multiply: Combine = (x, y) => {
     sameId(x.id, y.id)
   )
     return x;
+  if (isPlace(x) && !isPlace(y)) return multiply(y, x);
+  if (x.type === 'position') return y.type === 'number' ? multiplyPlaces(x, y.value) : null;
+  if (y.type === 'position' && x.type === 'number') return multiplyPlaces(y, x.value);
+  if ((x.type === 'mask' || x.type === 'test') && isPlace(y))
+    return choosePlace(x, y, { type: 'number', value: 0 });
   if (x.type !== 'id') return y.type === 'id' ? multiply(y, x) : null;
   if (y.type === 'number') {
     return Number.isSafeInteger(y.value) ? withSteps(x, { op: 'mul', value: y.value }) : null;
   }
-  return y.type === 'mask' || y.type === 'test' ? replaceWhere(x, negated(y), 0) : null;
+  if (y.type !== 'mask' && y.type !== 'test') return null;
+  return replaceWhere(x, negated(y), 0) ?? replaceBefore(x, negated(y), 0) ?? maskSum(x, y);
 };
 
 export const add: Combine = (x, y) => {
   if (x.type === 'number' && y.type !== 'number') return add(y, x);
+  if (isPlace(x) && isPlace(y)) return addPlaces(x, y, 1);
+  if (x.type === 'position' && y.type === 'id') return addPlace(y, x, 1);
+  if (x.type === 'id' && y.type === 'position') return addPlace(x, y, 1);
   if (y.type !== 'number') return null;
   if (x.type === 'number') return { type: 'number', value: x.value + y.value };
   if (y.value === 0) return x;
@@ -127,6 +146,9 @@ export const subtract: Combine = (x, y) => {
     const quotient = withSteps(y.id, { op: 'div', by: y.by });
     return sameId(x, quotient) ? withSteps(y.id, { op: 'floordiv', by: y.by }) : null;
   }
+  if (x.type === 'id' && y.type === 'position') return addPlace(x, y, -1);
+  if (isPlace(x) && isPlace(y)) return addPlaces(x, y, -1);
+  if (isPlace(x) && y.type === 'id') return subtractFrom(x, y);
   const isOne = x.type === 'number' && x.value === 1;
   return isOne && (y.type === 'mask' || y.type === 'test') ? negated(y) : null;
 };
@@ -194,8 +216,11 @@ export function choose(test: Cell, x: Cell, y: Cell): Cell | null {
       if (x.value === 1 && y.value === 0) return test;
       if (x.value === 0 && y.value === 1) return negated(test);
     }
-    if (x.type === 'id' && y.type === 'number') return replaceWhere(x, negated(test), y.value);
-    if (y.type === 'id' && x.type === 'number') return replaceWhere(y, test, x.value);
+    if (isPlace(x) && isPlace(y)) return choosePlace(test, x, y);
+    if (x.type === 'id' && y.type === 'number')
+      return replaceWhere(x, negated(test), y.value) ?? replaceBefore(x, negated(test), y.value);
+    if (y.type === 'id' && x.type === 'number')
+      return replaceWhere(y, test, x.value) ?? replaceBefore(y, test, x.value);
     return null;
   }
   if (test.type === 'number') return test.value !== 0 ? x : y;

@@ -11,6 +11,7 @@ export function compare(op: string): Combine {
     if (isPlain && y.type !== 'number' && y.type !== 'position')
       return compare(MIRRORED[op] ?? op)(y, x);
     if (x.type === 'id' && y.type === 'position') {
+      if (y.add !== 0 || y.mul !== 1) return null;
       return { type: 'test', id: x, test: { if: TESTS[op] ?? 'eq', value: 'position' } };
     }
     if (y.type !== 'number') return null;

@@ -1,8 +1,10 @@
 /** Which lookups a bundle can express. */
+import { mapId } from '../id-map.js';
 import { joinRuns, lengthsFollow, sameMap, samePadding } from './bags.js';
 import type { Bag, Factor, Grid } from './domain.js';
 import { axisSize } from './grid.js';
 import { NOT_BATCHED } from './inputs.js';
+import { mapDifference } from './places.js';
 import * as p from './poly.js';
 
 /** docs/bundle-format.md, bags and tables. */
@@ -82,6 +84,11 @@ function bagObstacle({ table, run, padding, paddingMap, share }: Bag): string | 
     return 'negative ids are raised to 0 and others masked';
   if (paddingMap.length > 0 && !sameMap(paddingMap, run.map))
     return 'ids are masked by what is not looked up';
+  const sum = run.map.findIndex(({ op }) => op === 'sum');
+  // Padding is left out of a sum: it must be one that adds nothing to it.
+  if (sum >= 0 && padding !== null && paddingMap.length === 0) {
+    if (mapId(run.map.slice(0, sum), padding, 0) !== 0) return 'ids that are padding are counted';
+  }
   if (run.map.length >= MAX_STEPS) return 'ids are computed in many steps';
   if (typeof run.count === 'number' && run.count > MAX_COUNT)
     return `more than ${MAX_COUNT} ids a row`;
@@ -144,14 +151,23 @@ export function groupBags(bags: readonly Bag[]): Bag[] {
   return out;
 }
 
+function followed(a: Bag, b: Bag, step: number): string | null {
+  return sameMap(a.run.map, b.run.map) ? '' : mapDifference(a.run.map, b.run.map, step);
+}
+
 function extendsRun(open: readonly Bag[], bag: Bag): boolean {
   const last = open[open.length - 1] as Bag;
   const before = open[open.length - 2];
   const step = bag.run.start - last.run.start;
   if (bag.table !== last.table || bag.run.input !== last.run.input || !samePadding(bag, last))
     return false;
-  if (!sameMap(bag.run.map, last.run.map) || !lengthsFollow([last, bag], null)) return false;
-  if (bag.run.clamped !== last.run.clamped || step < 1 || open.length >= MAX_COUNT) return false;
+  const moved = sameMap(bag.run.map, last.run.map)
+    ? ''
+    : mapDifference(last.run.map, bag.run.map, step);
+  if (moved === null || !lengthsFollow([last, bag], null)) return false;
+  if (before !== undefined && moved !== followed(before, last, step)) return false;
+  if (bag.run.clamped !== last.run.clamped || step < 0 || open.length >= MAX_COUNT) return false;
+  if (step === 0 && moved === '') return false;
   if (before !== undefined && last.run.start - before.run.start !== step) return false;
   if (bag.weights === null || last.weights === null) return bag.weights === last.weights;
   const weightStep = bag.weights.start - last.weights.start;

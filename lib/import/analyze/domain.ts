@@ -50,9 +50,11 @@ export interface NumberCell {
   readonly value: number;
 }
 
-/** Numbers 0, 1, 2, … along the grid's symbol. */
+/** Numbers add, add + mul, add + 2 · mul, … along the grid's symbol. */
 export interface PositionCell {
   readonly type: 'position';
+  readonly add: number;
+  readonly mul: number;
 }
 
 /** How an id (with what is added to it) compares with a number, or with its own position. */

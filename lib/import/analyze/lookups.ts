@@ -11,6 +11,7 @@ import type { Axis, Cell, Grid, Matrix, Value } from './domain.js';
 import { dim, makeGrid, reshape, sameAxis, shapeOf } from './grid.js';
 import * as idRules from './ids.js';
 import { normaliseAxis } from './operands.js';
+import { indicator, runningSum } from './places.js';
 import * as p from './poly.js';
 import { reduce } from './reduce.js';
 import { reduceAxes } from './shapes.js';
@@ -76,6 +77,16 @@ function evaluate(node: OnnxNode, inputs: Inputs): Value | null {
     }
     case 'Where':
       return where(inputs);
+    case 'CumSum': {
+      const axis = normaliseAxis(
+        scalarOf(b ?? null) ?? Number.NaN,
+        toGrid(a ?? null)?.axes.length ?? 0,
+      );
+      const isPlain =
+        intAttribute(node, 'exclusive', 0) === 0 && intAttribute(node, 'reverse', 0) === 0;
+      if (a?.kind !== 'grid' || axis === null || !isPlain || !isInteger(dataType)) return null;
+      return gridValue(runningSum(a.grid, axis), dataType);
+    }
     case 'ReduceSum':
     case 'ReduceMean':
     case 'GlobalAveragePool':
@@ -145,8 +156,9 @@ function lookup(node: OnnxNode, inputs: Inputs): Value | null {
 function gatherRows(matrix: Matrix, ids: Grid): Grid | null {
   const list: Cell[] = [];
   for (const cell of ids.cells) {
-    if (cell.type !== 'id') return null;
-    list.push({ type: 'row', parts: [lookupBag(matrix, cell)] });
+    const id = cell.type === 'mask' || cell.type === 'test' ? indicator(cell) : cell;
+    if (id?.type !== 'id') return null;
+    list.push({ type: 'row', parts: [lookupBag(matrix, id)] });
   }
   const axes: Axis[] = [...ids.axes, [dim(matrix.dim)]];
   return makeGrid(axes, list);

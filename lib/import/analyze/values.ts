@@ -48,11 +48,13 @@ export function toGrid(value: Value | null): Grid | null {
   return value?.kind === 'const' ? numberGrid(value.tensor) : null;
 }
 
-/** 0, 1, 2, … along a free dimension. */
+/** Numbers like 0, 1, 2, … along a free dimension. */
 function positions(range: Extract<Value, { kind: 'range' }>): Grid | null {
   const name = p.asSymbol(range.length);
-  if (name === null || p.constant(range.start) !== 0 || p.constant(range.step) !== 1) return null;
-  return makeGrid([[{ kind: 'symbol', name, size: range.length }]], [{ type: 'position' }]);
+  const [add, mul] = [p.constant(range.start), p.constant(range.step)];
+  if (name === null || add === null || mul === null) return null;
+  const axis = { kind: 'symbol', name, size: range.length } as const;
+  return makeGrid([[axis]], [{ type: 'position', add, mul }]);
 }
 
 function numberGrid({ dims, data }: ConstTensor): Grid | null {

@@ -2,8 +2,16 @@
 import type { OnnxNode } from '../onnx/types.js';
 import { intAttribute, intsAttribute } from './attributes.js';
 import { expand } from './broadcast.js';
-import type { Bounds, ConstTensor, Grid, LengthList, OffsetSource, Value } from './domain.js';
-import { axisSize, concat, pick, reshape, select, shapeOf, transpose } from './grid.js';
+import type {
+  Bounds,
+  Cell,
+  ConstTensor,
+  Grid,
+  LengthList,
+  OffsetSource,
+  Value,
+} from './domain.js';
+import { axisSize, concat, makeGrid, pick, reshape, select, shapeOf, transpose } from './grid.js';
 import {
   axesOf,
   insertAxes,
@@ -12,6 +20,7 @@ import {
   sliceRange,
   splitSizes,
 } from './operands.js';
+import { isPlaced } from './places.js';
 import type { Poly } from './poly.js';
 import * as p from './poly.js';
 import { reshapeTargets, sizesOf } from './shapes.js';
@@ -139,16 +148,46 @@ function slice(node: OnnxNode, grid: Grid, consts: readonly (ConstTensor | null)
     if (result === null) return null;
     const size = p.constant(axisSize(result.axes[axis] as Grid['axes'][number]));
     if (size !== null) result = select(result, axis, sliceRange(start, end, step, size));
+    else if (step === 1 && end === 1 && start === 0) result = endOf(result, axis, 0);
+    else if (step === 1 && start === -1 && end >= 2 ** 31 - 1) result = endOf(result, axis, -1);
     else if (start !== 0 || step !== 1 || end < 2 ** 31 - 1) return null;
   }
   return slices === null ? null : result;
+}
+
+/** The first (0) or the last (-1) position of a free dimension, as an axis of size 1; ids only. */
+function endOf(grid: Grid, axis: number, at: 0 | -1): Grid | null {
+  const factors = grid.axes[axis] ?? [];
+  if (factors.length !== 1 || factors[0]?.kind !== 'symbol') return null;
+  const cells: Cell[] = [];
+  for (const cell of grid.cells) {
+    // The row of the input is as long as the dimension times the step.
+    if (cell.type !== 'id' || !cell.isBatched || cell.start < 0 || cell.start >= cell.step)
+      return null;
+    if (isPlaced(cell.map)) return null;
+    cells.push({ ...cell, start: cell.start + at * cell.step, step: 0 });
+  }
+  return makeGrid(
+    grid.axes.map((own, i) => (i === axis ? [] : own)),
+    cells,
+  );
 }
 
 function selectByIndex(grid: Grid, axis: number, index: ConstTensor | null): Grid | null {
   if (index === null) return null;
   const shape = shapeOf(grid);
   const size = p.constant(shape[axis] as Poly);
-  if (size === null) return null;
+  if (size === null) {
+    const [at] = index.data;
+    const one = index.data.length === 1 && (at === 0 || at === -1) ? endOf(grid, axis, at) : null;
+    return one === null || index.dims.length === 1
+      ? one
+      : reshape(one, [
+          ...shape.slice(0, axis),
+          ...index.dims.map(p.poly),
+          ...shape.slice(axis + 1),
+        ]);
+  }
   const positions = index.data.map((i) => (i < 0 ? i + size : i));
   if (index.dims.length === 0) return pick(grid, axis, positions[0] as number);
   const chosen = select(grid, axis, positions);
@@ -237,7 +276,7 @@ export function wholeInput(
   if (cell?.type !== 'id' && cell?.type !== 'real') return null;
   const factor = axis[0]?.kind;
   if (factor === 'copy' || factor === 'dim') return null;
-  if (!tail && cell.start !== 0) return null;
+  if (cell.start < 0 || (!tail && cell.start !== 0)) return null;
   const shift = cell.type === 'id' ? cell.add : 0;
   for (const [i, other] of grid.cells.entries()) {
     if (other.type !== cell.type || other.input !== cell.input || other.start !== cell.start + i)

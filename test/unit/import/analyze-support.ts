@@ -280,7 +280,8 @@ function bagOf(
     const width = count(ids.dims.slice(1));
     const n = size(bag.count as number | string);
     for (let i = 0; i < n; i++) {
-      const place = (bag.start as number) + i * (bag.step as number);
+      const from = bag.start as number;
+      const place = (from < 0 ? width + from : from) + i * (bag.step as number);
       if (place >= width) throw new Error(`bag of ${bag.input} reads behind its row`);
       let weight = 1;
       if (typeof bag.weights === 'object') {
@@ -290,7 +291,14 @@ function bagOf(
         ] as number;
       }
       const held = ids.data[row * width + place] as number;
-      const id = isCut(bag, i, lengthRow) ? undefined : idOf(bag, held);
+      const id = isCut(bag, i, lengthRow)
+        ? undefined
+        : idOf(
+            bag,
+            held,
+            i,
+            (element) => ids.data[row * width + ((element + width) % width)] as number,
+          );
       entries.push({ id, weight, add: add(i) });
     }
   }

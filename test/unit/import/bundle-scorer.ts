@@ -161,8 +161,11 @@ function idsOf(
   const lengths = bag.length === undefined ? undefined : sample.inputs.get(bag.length.input);
   const lengthRow =
     lengths?.kind === 'tensor' ? rowOf(lengths.values, sample.rows, row) : undefined;
+  const own = input?.kind === 'tensor' ? rowOf(input.values, sample.rows, row) : undefined;
   const shifted = (raw: number, i: number): number | undefined => {
-    const id = isCut(bag, i, lengthRow) ? undefined : idOf(bag, raw);
+    const id = isCut(bag, i, lengthRow)
+      ? undefined
+      : idOf(bag, raw, i, (element) => own?.at(element) ?? raw);
     if (id === undefined) return undefined;
     return id + (Array.isArray(bag.add) ? (bag.add[i] ?? 0) : (bag.add ?? 0));
   };
@@ -177,9 +180,8 @@ function idsOf(
   }
   if (input === undefined) throw new Error(`no input ${bag.input}`);
   const count = sizeOf(bag.count ?? 1, sample.rows, sample.symbols);
-  const size = input.values.length / sample.rows;
   return Array.from({ length: count }, (_, i) => {
-    const raw = input.values[row * size + (bag.start ?? 0) + i * (bag.step ?? 1)] as number;
+    const raw = own?.at((bag.start ?? 0) + i * (bag.step ?? 1)) as number;
     let weight = 1;
     if (typeof bag.weights === 'object') {
       const from = sample.inputs.get(bag.weights.input);
