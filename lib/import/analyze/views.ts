@@ -337,5 +337,7 @@ function evaluateBounds(node: OnnxNode, inputs: Inputs): Value | null {
   const bounds = asBounds(data);
   if (bounds === null || slice === undefined || more.length > 0 || slice.step !== 1) return null;
   if (slice.start < 0 || slice.end < 2 ** 31 - 1) return null;
+  // All of it: what it is stays open.
+  if (slice.start === 0 && data.kind === 'grid') return null;
   return { kind: 'bounds', dataType, bounds: { ...bounds, shift: bounds.shift + slice.start } };
 }

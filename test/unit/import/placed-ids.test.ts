@@ -162,6 +162,18 @@ describe('ids that depend on their place', () => {
     expect(lowered.report[0]?.text).toContain("its ids are computed by CumSum 'h'");
   });
 
+  it('are columns like any other after a slice of the whole batch', async () => {
+    const original = places([
+      node('x = Gather(hist, one)', { axis: 1n }),
+      node('whole = Slice(x, begin0, end, axis0)'),
+      node('h = Unsqueeze(whole, axis1)'),
+    ]);
+    original.graph.initializers.set('begin0', int64s('begin0', [1], [0]));
+    original.graph.initializers.set('axis0', int64s('axis0', [1], [0]));
+    const lowered = await expectSame(original);
+    expect(lowered.bags.find(({ table }) => table === 'table')).toMatchObject({ start: 1 });
+  });
+
   it('follow their steps', () => {
     expect(mapId([{ op: 'add', value: 3, place: -2 }], 10, 4)).toBe(5);
     expect(mapId([{ op: 'replace', if: 'ne', value: 0, with: 1, place: 1 }], 9, 4)).toBe(5);
