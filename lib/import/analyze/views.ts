@@ -2,15 +2,7 @@
 import type { OnnxNode } from '../onnx/types.js';
 import { intAttribute, intsAttribute } from './attributes.js';
 import { expand } from './broadcast.js';
-import type {
-  Bounds,
-  Cell,
-  ConstTensor,
-  Grid,
-  LengthList,
-  OffsetSource,
-  Value,
-} from './domain.js';
+import type { Bounds, Cell, ConstTensor, Grid, LengthList, OffsetSource, Value } from './domain.js';
 import { axisSize, concat, makeGrid, pick, reshape, select, shapeOf, transpose } from './grid.js';
 import {
   axesOf,
