@@ -6,7 +6,7 @@
 #include <mutex>
 
 #include "backends/lookup_parts.h"
-#include "engines/fused/row_helpers.h"
+#include "core/row_helpers.h"
 
 namespace gyrfalcon {
 namespace {
@@ -72,7 +72,7 @@ class Team {
 }  // namespace
 
 void PrepareLookupThreads(int threads) {
-  if (threads > 1) fused::StartHelpers(threads - 1);
+  if (threads > 1) StartHelpers(threads - 1);
 }
 
 void RunLookup(const LookupBackend& backend, const LookupRequest& request, int threads,
@@ -85,7 +85,7 @@ void RunLookup(const LookupBackend& backend, const LookupRequest& request, int t
   const int64_t parts =
       std::clamp<int64_t>(lines / kPartLines, 2, int64_t{threads} * kPartsPerThread);
   Team team(backend, request, lines, parts);
-  fused::RunWithHelpers({&Team::Work, &team}, threads - 1);
+  RunWithHelpers({&Team::Work, &team}, threads - 1);
   team.Report(report);
 }
 

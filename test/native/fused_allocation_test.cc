@@ -11,9 +11,9 @@
 
 #include "allocation_sweep.h"
 #include "bundle_support.h"
+#include "core/row_helpers.h"
 #include "engines/fused/fused_engine.h"
 #include "engines/fused/graph_reader.h"
-#include "engines/fused/row_helpers.h"
 
 namespace gyrfalcon::fused {
 namespace {

@@ -6,8 +6,8 @@
 #include <utility>
 
 #include "core/limits.h"
+#include "core/row_helpers.h"
 #include "engines/fused/bindings.h"
-#include "engines/fused/row_helpers.h"
 
 namespace gyrfalcon::fused {
 namespace {

@@ -6,9 +6,9 @@
 #include <utility>
 
 #include "bundle/allocation_guard.h"
+#include "core/row_helpers.h"
 #include "engines/fused/bindings.h"
 #include "engines/fused/fused_context.h"
-#include "engines/fused/row_helpers.h"
 #include "engines/fused/shapes.h"
 #include "engines/fused/x_scales.h"
 

@@ -1,10 +1,10 @@
-// Threads that help a run with its blocks of rows. One set a process, started when an engine first
-// asks for them and leaked on purpose: at process exit they are parked in a wait, and the addon is
-// never unloaded.
-#ifndef GYRFALCON_ENGINES_FUSED_ROW_HELPERS_H_
-#define GYRFALCON_ENGINES_FUSED_ROW_HELPERS_H_
+// Threads that help one score: with lookups, and with an engine's blocks of rows. One set a
+// process, started when a model first asks for them and leaked on purpose: at process exit they are
+// parked in a wait, and the addon is never unloaded.
+#ifndef GYRFALCON_CORE_ROW_HELPERS_H_
+#define GYRFALCON_CORE_ROW_HELPERS_H_
 
-namespace gyrfalcon::fused {
+namespace gyrfalcon {
 
 inline constexpr int kMaxHelpers = 63;
 
@@ -21,6 +21,6 @@ struct HelpedWork {
 // Helpers that do not start before this thread is done are not waited for. Allocates nothing.
 void RunWithHelpers(const HelpedWork& work, int helpers);
 
-}  // namespace gyrfalcon::fused
+}  // namespace gyrfalcon
 
-#endif  // GYRFALCON_ENGINES_FUSED_ROW_HELPERS_H_
+#endif  // GYRFALCON_CORE_ROW_HELPERS_H_

@@ -1,4 +1,4 @@
-#include "engines/fused/row_helpers.h"
+#include "core/row_helpers.h"
 
 #include <signal.h>
 
@@ -12,7 +12,7 @@
 #include <system_error>
 #include <thread>
 
-namespace gyrfalcon::fused {
+namespace gyrfalcon {
 namespace {
 
 // A helper's word: what it does, and a count of claims above that, so that a caller that looks late
@@ -138,4 +138,4 @@ void StartHelpers(int count) { Shared().Start(count); }
 
 void RunWithHelpers(const HelpedWork& work, int helpers) { Shared().Run(work, helpers); }
 
-}  // namespace gyrfalcon::fused
+}  // namespace gyrfalcon
