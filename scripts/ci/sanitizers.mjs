@@ -6,7 +6,7 @@ import { bin, inRoot, jobs, output, run, runGoogleTest, runVitest } from './tool
 
 // The C++ tests in which threads meet; the rest of the code runs on one, and under ASan.
 const WITH_THREADS =
-  '/(batch|fused_(engine|context)|ort_[a-z]+|row_helpers|worker_pool|[a-z_]*threads)_test';
+  '/(batch|fused_(engine|context)|lookup_gate|ort_[a-z]+|row_helpers|worker_pool|[a-z_]*threads)_test';
 
 export function buildSanitized(name, sanitizers, options = []) {
   run(process.execPath, [

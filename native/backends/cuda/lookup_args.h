@@ -41,6 +41,7 @@ struct GroupArgs {
   DevicePooling pooling;
   uint8_t lane_bits;  // log2 of the lanes that share a bag, 0 ... 5
   uint8_t flags;
+  uint64_t cache;  // CacheArgs of a table that lies in host memory, or 0
 };
 
 inline constexpr uint8_t kIndices64 = 1;
@@ -74,7 +75,7 @@ struct InlineGroups {
   uint32_t first_warp[kInlineGroups + 1];
 };
 
-static_assert(sizeof(GroupArgs) == 136, "the kernels are compiled apart from the host");
+static_assert(sizeof(GroupArgs) == 144, "the kernels are compiled apart from the host");
 static_assert(sizeof(InlineGroups) + 64 <= 4352, "the limit of kernel parameters");
 
 }  // namespace gyrfalcon::cuda

@@ -48,6 +48,7 @@ Result<GroupArgs> MakeGroupArgs(const BagGroup& group, const GroupAddresses& add
   args.weights = addresses.weights;
   args.add = group.add_count > 0 ? addresses.add : 0;
   args.out = addresses.out;
+  args.cache = addresses.cache;
   args.index_row_stride = group.index_row_stride;
   args.index_step = group.index_step;
   args.weight_row_stride = group.weight_row_stride;

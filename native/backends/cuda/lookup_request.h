@@ -19,6 +19,7 @@ struct GroupAddresses {
   uint64_t weights = 0;
   uint64_t add = 0;
   uint64_t out = 0;
+  uint64_t cache = 0;  // CacheArgs; `table` is in host memory then
 };
 
 enum class OutputType : uint8_t { kF32, kF16 };

@@ -100,6 +100,7 @@ TEST(KernelControlTest, APaddingThatCounts) {
 
 // At most 1.15 times the 32-byte sectors that the rows and ids are in.
 TEST(KernelCostTest, SectorsOfALookup) {
+  const WithCaches none(Caching::kNever);
   for (const Storage storage :
        {Storage::kF32, Storage::kF16, Storage::kBF16, Storage::kInt8, Storage::kInt4}) {
     for (const int64_t dim : {32, 64, 128}) {

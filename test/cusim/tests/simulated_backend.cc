@@ -7,12 +7,14 @@
 #include <fstream>
 #include <iterator>
 #include <memory>
+#include <random>
 #include <regex>
 #include <sstream>
 
 #include "backends/cpu/lookup_kernels.h"
 #include "backends/cuda/device_rows.h"
 #include "backends/cuda/lookup_request.h"
+#include "backends/cuda/row_cache_policy.h"
 #include "backends/row_format.h"
 
 namespace gyrfalcon {
@@ -69,11 +71,66 @@ class Device {
     if (bytes == 0) return;
     std::memcpy(to, memory_.At(address, bytes, 1, cusim::Memory::Access::kRead, &fault), bytes);
   }
+  uint64_t CopyToHost(const std::vector<std::byte>& bytes) {
+    void* const at = memory_.AllocateHost(bytes.size());
+    std::memcpy(at, bytes.data(), bytes.size());
+    return reinterpret_cast<uint64_t>(at);
+  }
+  // A cache of some slots, with some of the rows in it: an address of CacheArgs.
+  uint64_t Cache(const TableView& table, const std::vector<std::byte>& rows, uint32_t stride,
+                 uint64_t seed);
+  // What kernels recorded in the last cache that was made.
+  std::vector<uint32_t> Touches();
   cusim::Memory* memory() { return &memory_; }
 
  private:
+  static constexpr uint32_t kRing = 4096;
+
+  uint64_t ring_ = 0;
   cusim::Memory memory_;
 };
+
+Caching caching = Caching::kHalf;
+std::vector<uint32_t> touches;  // the ring of the last request's last cache
+
+uint64_t Device::Cache(const TableView& table, const std::vector<std::byte>& rows, uint32_t stride,
+                       uint64_t seed) {
+  std::mt19937_64 random(seed);
+  const auto wanted = static_cast<int64_t>(1 + random() % static_cast<uint64_t>(table.rows));
+  auto geometry = cuda::CacheGeometry::Make(table.rows, wanted);
+  EXPECT_TRUE(geometry.ok()) << geometry.status().message();
+  cuda::RowCachePolicy policy(*geometry);
+  cuda::CacheArgs args{};
+  args.rows = memory_.AllocateDevice(static_cast<size_t>(geometry->slots()) * stride);
+  for (int64_t i = 0; i < geometry->slots(); ++i) {
+    const auto row = static_cast<uint32_t>(random() % static_cast<uint64_t>(table.rows));
+    const uint32_t slot = policy.FreeSlot(row, {});
+    if (policy.SlotOf(row) != cuda::RowCachePolicy::kNoSlot ||
+        slot == cuda::RowCachePolicy::kNoSlot) {
+      continue;
+    }
+    policy.Insert(slot, row);
+    Write(args.rows + uint64_t{slot} * stride, rows.data() + size_t{row} * stride, stride);
+  }
+  args.tags = Copy(policy.tags().data(), policy.tags().size() * sizeof(uint16_t));
+  args.reciprocal = geometry->reciprocal();
+  ring_ = CopyToHost(std::vector<std::byte>(4 * kRing, std::byte{0xff}));
+  args.ring = ring_;
+  args.sets = geometry->sets;
+  args.mask = geometry->mask;
+  args.shift = geometry->shift;
+  args.sample_mask = caching == Caching::kAlways ? 0 : 3;
+  args.seed = static_cast<uint32_t>(random());
+  args.ring_mask = kRing - 1;
+  return Copy(&args, sizeof(args));
+}
+
+std::vector<uint32_t> Device::Touches() {
+  std::vector<uint32_t> ring(ring_ == 0 ? 0 : kRing);
+  if (ring_ != 0) Read(ring_, ring.data(), 4 * kRing);
+  std::erase(ring, cuda::kNoTouch);
+  return ring;
+}
 
 int64_t IntegerAt(const void* values, bool are_64, int64_t at) {
   return are_64 ? static_cast<const int64_t*>(values)[at] : static_cast<const int32_t*>(values)[at];
@@ -135,7 +192,10 @@ void Simulate(const LookupRequest& request, bool half, LookupReport* report) {
     std::vector<std::byte> rows(static_cast<size_t>(group.table.rows) * layout.stride);
     cuda::PackDeviceRows(group.table.data, group.table.rows, group.table.dim, group.table.storage,
                          rows.data());
-    at.table = device.Copy(rows.data(), rows.size());
+    const bool cached = caching != Caching::kNever && group.table.rows > 0 &&
+                        (caching == Caching::kAlways || (seed + g) % 2 == 0);
+    at.table = cached ? device.CopyToHost(rows) : device.Copy(rows.data(), rows.size());
+    if (cached) at.cache = device.Cache(group.table, rows, layout.stride, seed + g);
     at.indices = device.Copy(group.indices, bytes(reach.ids, group.indices_are_64));
     if (group.offsets != nullptr) {
       at.offsets = device.Copy(group.offsets, bytes(request.row_end + 1, group.offsets_are_64));
@@ -197,6 +257,7 @@ void Simulate(const LookupRequest& request, bool half, LookupReport* report) {
     std::memcpy(launch.parameters.data() + parameter.offset, arguments[i].first, parameter.bytes);
   }
   const cusim::LaunchResult result = cusim::RunLaunch(launch, device.memory());
+  touches = device.Touches();
   last = {result.fault, result.report, result.counters, static_cast<int>(groups.size()), by_value};
   if (result.fault != cusim::Fault::kNone) {
     EXPECT_NE(edited, nullptr) << result.report;
@@ -235,6 +296,12 @@ void RunSimulatedHalf(const LookupRequest& request, LookupReport* report) {
 }  // namespace
 
 const SimulatedLaunch& LastLaunch() { return last; }
+
+const std::vector<uint32_t>& LastTouches() { return touches; }
+
+WithCaches::WithCaches(Caching which) { caching = which; }
+
+WithCaches::~WithCaches() { caching = Caching::kHalf; }
 
 KernelEdit::KernelEdit(const std::string& what, const std::string& by) {
   const std::string text = PtxText();

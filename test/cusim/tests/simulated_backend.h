@@ -30,6 +30,21 @@ class KernelEdit {
   KernelEdit& operator=(const KernelEdit&) = delete;
 };
 
+// Which tables lie in host memory and have a cache, with some of their rows in it. Half of them, but
+// while one of these exists. Where all have one, every touch is recorded, else one of four.
+enum class Caching : uint8_t { kNever, kHalf, kAlways };
+
+class WithCaches {
+ public:
+  explicit WithCaches(Caching which);
+  ~WithCaches();
+  WithCaches(const WithCaches&) = delete;
+  WithCaches& operator=(const WithCaches&) = delete;
+};
+
+// What the last request on this thread recorded in the cache of its last cached table: cache_args.h.
+const std::vector<uint32_t>& LastTouches();
+
 const LookupBackend& SimulatedBackend();
 
 // The same with outputs in f16 on the device; they come back as f32.

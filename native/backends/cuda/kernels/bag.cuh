@@ -8,12 +8,11 @@
 
 #include <cstdint>
 
+#include "backends/cuda/kernels/locate.cuh"
 #include "backends/cuda/kernels/rows.cuh"
 #include "backends/cuda/lookup_args.h"
 
 namespace gyrfalcon::cuda {
-
-constexpr uint32_t kNoRow = 0xffffffffu;
 
 // Addresses are integers, and the compiler cannot see that they are of global memory: by a pointer
 // it would load and store generically, which is slower.
@@ -51,6 +50,7 @@ struct Team {
 // A warp's group, in shared memory: registers are for rows.
 struct WarpGroup {
   GroupArgs args;
+  CacheArgs cache;  // where the group has one
   uint32_t number;
   uint32_t batch_rows;
 };
@@ -63,7 +63,7 @@ struct Bag {
 };
 
 struct Position {
-  uint32_t row;  // of the table, or kNoRow
+  uint64_t row;  // its address, or 0
   float weight;  // 0 without a row: zeros times it add nothing, whatever the caller's weight is
   bool counts;
 };
@@ -87,7 +87,7 @@ __device__ __forceinline__ void ReportOutOfRange(const WarpGroup& group, uint32_
 __device__ __forceinline__ Position ReadPosition(const WarpGroup& warp_group, const Bag& bag, int i,
                                                  bool first_pass, DeviceReport* report) {
   const GroupArgs& group = warp_group.args;
-  Position position{kNoRow, 0.0f, true};
+  Position position{0, 0.0f, true};
   const bool ragged = group.offsets != 0;
   const int64_t id = IntegerAt(bag.indices, (group.flags & kIndices64) != 0,
                                ragged ? i : i * group.index_step);
@@ -100,11 +100,12 @@ __device__ __forceinline__ Position ReadPosition(const WarpGroup& warp_group, co
     row += static_cast<uint64_t>(LoadInt64(group.add, group.add_count == 1 ? 0 : i));
   }
   if (row < group.rows) {
-    position.row = static_cast<uint32_t>(row);
     position.weight = 1.0f;
     if (bag.weights != 0) {
       position.weight = LoadFloat(bag.weights, ragged ? i : i * group.weight_step);
     }
+    const uint32_t place = (warp_group.number * 0x85ebca6bu) ^ (bag.row * 0x9e3779b1u + i);
+    position.row = LocateRow(group, warp_group.cache, static_cast<uint32_t>(row), place, first_pass);
   } else if (first_pass) {
     ReportOutOfRange(warp_group, bag.row, i, report);
   }
@@ -167,11 +168,10 @@ struct InFlight {
 
 // Where a lane's values are in every row of the table.
 struct Column {
-  uint64_t chunk;    // in row 0
-  int scale;         // from there to the scale, in bytes
-  uint32_t stride;   // bytes between rows
-  int first;         // of its values
-  bool inside;       // the row has values there
+  uint32_t chunk;  // bytes from the row's start
+  uint32_t scale;  // so too
+  int first;       // of its values
+  bool inside;     // the row has values there
 };
 
 // Starts reading the row of position `rank` of the team's.
@@ -179,11 +179,10 @@ template <class Rows>
 __device__ __forceinline__ InFlight<Rows> Fetch(const Team& team, const Column& column,
                                                 const Position& mine, int rank, int count) {
   InFlight<Rows> flight{};
-  const uint32_t row = team.From(mine.row, rank);
-  if (rank < count && row != kNoRow && column.inside) {
-    const uint64_t address = column.chunk + static_cast<uint64_t>(row) * column.stride;
-    flight.chunk = LoadChunk<Rows::kHasScale>(address);
-    flight.scale = Rows::ReadScale(address + column.scale);
+  const uint64_t row = team.From(mine.row, rank);
+  if (rank < count && row != 0 && column.inside) {
+    flight.chunk = LoadChunk<Rows::kHasScale>(row + column.chunk);
+    flight.scale = Rows::ReadScale(row + column.scale);
   }
   return flight;
 }
@@ -207,7 +206,7 @@ __device__ __forceinline__ void PoolColumn(const WarpGroup& group, const Team& t
   int counted = 0;
   for (int base = 0; base < bag.length; base += team.size) {
     Forget();
-    Position mine{kNoRow, 0.0f, false};
+    Position mine{0, 0.0f, false};
     if (base + team.rank < bag.length) {
       mine = ReadPosition(group, bag, base + team.rank, first_pass, report);
     }
@@ -245,7 +244,7 @@ __device__ __forceinline__ void CopyColumn(const WarpGroup& group, const Team& t
                                            DeviceReport* report) {
   for (int base = 0; base < bag.length; base += team.size) {
     Forget();
-    Position mine{kNoRow, 0.0f, false};
+    Position mine{0, 0.0f, false};
     if (base + team.rank < bag.length) {
       mine = ReadPosition(group, bag, base + team.rank, first_pass, report);
     }
@@ -281,10 +280,8 @@ __device__ __forceinline__ void ServeBag(const WarpGroup& group, const Team& tea
     Column column;
     column.first = pass + team.rank * Rows::kElements;
     column.inside = column.first < static_cast<int>(group.args.dim);
-    const int chunk = column.first / Rows::kElements * kChunkBytes;
-    column.chunk = group.args.table + static_cast<uint32_t>(chunk);
-    column.scale = static_cast<int>(group.args.scale_offset) - chunk;
-    column.stride = group.args.row_stride;
+    column.chunk = static_cast<uint32_t>(column.first / Rows::kElements * kChunkBytes);
+    column.scale = group.args.scale_offset;
     // One row by itself is as it would be unpooled, to the last bit.
     if (group.args.pooling == DevicePooling::kNone || bag.length == 1) {
       CopyColumn<Rows, Rows::kElements == 32 ? 1 : 2>(group, team, bag, column, pass == 0, report);

@@ -6,7 +6,9 @@
 //              owns a bag and the output it writes
 //   registers  at most 80: 24 warps on a multiprocessor of 64 K registers, without spills
 //   bytes      per id its 4 or 8, and per row its values and scale, in 32-byte sectors; per bag
-//              the output. Nothing is read twice but the ids of rows over 512 bytes.
+//              the output. Of a cached table 16 bytes of tags per id besides, and what is not in
+//              the cache comes from host memory. Nothing is read twice but the ids (and tags) of
+//              rows over 512 bytes.
 #include "backends/cuda/kernels/bag.cuh"
 
 namespace gyrfalcon::cuda {
@@ -73,6 +75,15 @@ __device__ __forceinline__ uint32_t GroupOf(uint32_t warp, uint32_t num_groups, 
   return low;
 }
 
+// By one warp. The host writes to it meanwhile: each word is read from memory.
+__device__ __forceinline__ void StageCache(uint64_t from, CacheArgs* to) {
+  const int lane = static_cast<int>(threadIdx.x) & 31;
+  if (lane >= static_cast<int>(sizeof(CacheArgs) / 4)) return;
+  uint32_t word;
+  asm volatile("ld.relaxed.sys.global.u32 %0, [%1];" : "=r"(word) : "l"(from + 4ull * lane));
+  reinterpret_cast<uint32_t*>(to)[lane] = word;
+}
+
 }  // namespace
 
 // Up to kInlineGroups groups by value, or any number of them at `more` with `more_first`. Each warp
@@ -97,6 +108,10 @@ extern "C" __global__ void __launch_bounds__(32 * kWarpsPerBlock, 3)
   group.number = g;
   group.batch_rows = *batch_rows;
   __syncwarp();
+  if (group.args.cache != 0) {
+    StageCache(group.args.cache, &group.cache);
+    __syncwarp();
+  }
   ServeGroup(group, warp - first(g), report);
 }
 
