@@ -23,6 +23,7 @@ export default defineConfig({
             'test/packaging/**',
             'test/copied/**',
             'test/bench/**',
+            'test/cuda/**',
             ...(process.env['GYRFALCON_TEST_ADDON'] === 'only' ? withoutAddon : []),
           ],
         },
@@ -31,6 +32,10 @@ export default defineConfig({
         // Of the benchmarks, not of what ships: not run under sanitizers.
         extends: true,
         test: { name: 'bench', include: ['test/bench/**/*.test.ts'] },
+      },
+      {
+        extends: true,
+        test: { name: 'cuda', include: ['test/cuda/**/*.test.ts'] },
       },
       {
         // Batches once more as in runtimes that forbid buffers over native memory.

@@ -1,25 +1,12 @@
-# The CUDA kernels, and their tests on the simulator: the CPU's lookup tests once more, with the
-# simulated kernel in the place of instruction sets. Not part of the default target; where there is
-# no nvcc there is nothing to build.
+# Tests of the CUDA kernels on the simulator: the CPU's lookup tests once more, with the simulated
+# kernel in the place of instruction sets. Not part of the default target; where there is no nvcc
+# there is nothing to build.
 
-find_program(GYRFALCON_NODE node)
 find_program(GYRFALCON_NVCC nvcc HINTS ENV CUDA_HOME ENV CUDA_PATH PATH_SUFFIXES bin
              PATHS /usr/local/cuda/bin)
-if(NOT GYRFALCON_NODE OR NOT GYRFALCON_NVCC OR CMAKE_CROSSCOMPILING OR GYRFALCON_SANITIZE)
+if(NOT TARGET gyrfalcon_cuda_kernels OR NOT GYRFALCON_NVCC OR CMAKE_CROSSCOMPILING OR GYRFALCON_SANITIZE)
   return()
 endif()
-
-set(cuda_out ${CMAKE_CURRENT_BINARY_DIR}/cuda)
-file(GLOB_RECURSE cuda_sources CONFIGURE_DEPENDS
-  ${CMAKE_CURRENT_SOURCE_DIR}/native/backends/cuda/*.cu
-  ${CMAKE_CURRENT_SOURCE_DIR}/native/backends/cuda/*.cuh
-  ${CMAKE_CURRENT_SOURCE_DIR}/native/backends/cuda/*.h)
-add_custom_command(
-  OUTPUT ${cuda_out}/kernels.json
-  COMMAND ${GYRFALCON_NODE} ${CMAKE_CURRENT_SOURCE_DIR}/scripts/cuda-kernels.mjs ${cuda_out}
-  DEPENDS ${cuda_sources} ${CMAKE_CURRENT_SOURCE_DIR}/scripts/cuda-kernels.mjs
-  COMMENT "Compiling CUDA kernels" VERBATIM)
-add_custom_target(gyrfalcon_cuda_kernels DEPENDS ${cuda_out}/kernels.json)
 
 file(GLOB_RECURSE cusim_sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/test/cusim/*.cc)
 add_executable(gyrfalcon_cuda_tests EXCLUDE_FROM_ALL ${cusim_sources}
@@ -29,3 +16,8 @@ target_include_directories(gyrfalcon_cuda_tests PRIVATE test test/native test/cu
 target_compile_definitions(gyrfalcon_cuda_tests PRIVATE
   GYRFALCON_PTX="${cuda_out}/gyrfalcon.ptx" LookupBackends=SimulatedLookupBackends)
 target_link_libraries(gyrfalcon_cuda_tests PRIVATE gyrfalcon_core GTest::gtest GTest::gtest_main)
+
+# Drivers for the TypeScript tests.
+add_library(gyrfalcon_broken_driver MODULE EXCLUDE_FROM_ALL test/cuda/broken_driver.cc)
+set_target_properties(gyrfalcon_broken_driver PROPERTIES PREFIX "" OUTPUT_NAME broken_driver
+  SUFFIX ".so" LIBRARY_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR})

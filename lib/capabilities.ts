@@ -1,4 +1,5 @@
 import { cpus } from 'node:os';
+import { probeCudaSync } from './cuda-probe.js';
 import { native } from './native.js';
 import { findOrtLibrary } from './ort-library.js';
 
@@ -17,7 +18,17 @@ export interface Capabilities {
     /** Cache lines that lookups prefetch ahead, and who said so; null as `isa`. */
     prefetch: { lines: number; source: 'default' | 'environment' | 'cached' | 'tuned' } | null;
   };
-  devices: { name: string; available: boolean; reason?: string }[];
+  /** The CPU, and each CUDA device; or 'cuda' by itself, with the reason why there is none. */
+  devices: {
+    name: string;
+    available: boolean;
+    reason?: string;
+    model?: string;
+    computeCapability?: string;
+    memoryBytes?: number;
+    /** The newest CUDA version that the driver supports. */
+    driverVersion?: string;
+  }[];
   engines: {
     name: string;
     available: boolean;
@@ -28,7 +39,8 @@ export interface Capabilities {
 }
 
 /**
- * What can run here, and for what cannot, why.
+ * What can run here, and for what cannot, why. The first call tries the CUDA driver, if there can be
+ * one, in a child process, which takes as long as the driver needs.
  * @throws NATIVE_UNAVAILABLE
  */
 export function capabilities(): Capabilities {
@@ -40,12 +52,21 @@ export function capabilities(): Capabilities {
     platform: process.platform,
     arch: process.arch,
     cpu: { model: cores[0]?.model ?? 'unknown', cores: cores.length, ...addon.cpu() },
-    devices: [
-      { name: 'cpu', available: true },
-      { name: 'cuda', available: false, reason: 'this build has no CUDA backend' },
-    ],
+    devices: [{ name: 'cpu', available: true }, ...cudaDevices()],
     engines: [{ name: 'fused', available: true, version: addon.version }, onnxRuntime()],
   };
+}
+
+function cudaDevices(): Capabilities['devices'] {
+  const { reason, driverVersion, devices } = probeCudaSync();
+  if (reason !== undefined) return [{ name: 'cuda', available: false, reason }];
+  const version = `${Math.floor(driverVersion / 1000)}.${Math.floor((driverVersion % 1000) / 10)}`;
+  return devices.map(({ ordinal, ...device }) => ({
+    name: `cuda:${ordinal}`,
+    available: device.reason === undefined,
+    driverVersion: version,
+    ...device,
+  }));
 }
 
 function onnxRuntime(): Capabilities['engines'][number] {

@@ -156,6 +156,21 @@ export interface NativeHash {
   digest(): string;
 }
 
+export interface NativeCudaProbe {
+  /** Why CUDA cannot be used at all. */
+  readonly reason?: string;
+  /** 1000 * major + 10 * minor; 0 when there is no driver. */
+  readonly driverVersion: number;
+  readonly devices: readonly {
+    readonly ordinal: number;
+    readonly model: string;
+    readonly computeCapability: string;
+    readonly memoryBytes: number;
+    /** Why this one cannot be used. */
+    readonly reason?: string;
+  }[];
+}
+
 export interface Native {
   readonly version: string;
   errorCodes(): string[];
@@ -168,6 +183,14 @@ export interface Native {
     unavailable: { name: string; reason: string }[];
     prefetch: { lines: number; source: 'default' | 'environment' | 'cached' | 'tuned' } | null;
   };
+  /** Where the addon was loaded from; empty where the system does not tell. */
+  addonPath(): string;
+  /** Whether the addon carries CUDA kernels. */
+  cudaBuilt(): boolean;
+  /** Opens the driver and runs a kernel on one device, or on all (-1). It may crash, or hang. */
+  cudaProbe(device: number): NativeCudaProbe;
+  /** What was remembered for `key` in this process, first of all `text` if nothing was yet. */
+  cudaVerdict(key: string, text?: string): string | undefined;
   /** Version of ONNX Runtime at `path`; throws ENGINE_UNAVAILABLE with the reason. */
   ortVersion(path: string): string;
   loadModel(

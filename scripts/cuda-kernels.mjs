@@ -1,10 +1,11 @@
-// Compiles native/backends/cuda/kernels/*.cu to one fatbin: machine code for each architecture, and
-// PTX for those that come later.
+// Compiles native/backends/cuda/kernels/*.cu to the fatbin that travels inside the addon: machine
+// code for each architecture, and PTX for those that come later.
 // Usage: node scripts/cuda-kernels.mjs OUT
 //
 // OUT gets gyrfalcon.fatbin, gyrfalcon.ptx, and kernels.json: what ptxas says of every kernel on
 // every architecture. Without nvcc, or with GYRFALCON_CUDA=off, the fatbin is empty and kernels.json
-// says why. What is there already and of the same sources, compiler and options stays.
+// says why: the addon is then built without CUDA. What is there already and of the same sources,
+// compiler and options stays.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
@@ -16,6 +17,7 @@ import {
   readFileSync,
   renameSync,
   statSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { delimiter, join, resolve } from 'node:path';
@@ -96,14 +98,18 @@ function compile(out) {
   const fatbinary = tool('fatbinary');
   if (process.env.GYRFALCON_CUDA === 'off') return { reason: 'GYRFALCON_CUDA is off' };
   if (!nvcc || !ptxas || !fatbinary) return { reason: 'nvcc was not found' };
-  const sources = filesUnder(folder).filter((file) => /\.(cu|cuh|h)$/.test(file));
+  const sources = filesUnder(folder).filter((file) => /(\.cuh?|_args\.h)$/.test(file));
   const hash = createHash('sha256');
   hash.update(readFileSync(fileURLToPath(import.meta.url)));
   hash.update(run(nvcc, ['--version']));
   for (const file of sources) hash.update(file.slice(root.length)).update(readFileSync(file));
   const key = hash.digest('hex');
   const done = join(out, 'kernels.json');
-  if (existsSync(done) && JSON.parse(readFileSync(done, 'utf8')).key === key) return undefined;
+  if (existsSync(done) && JSON.parse(readFileSync(done, 'utf8')).key === key) {
+    // For build tools that compare times.
+    utimesSync(join(out, 'gyrfalcon.fatbin'), new Date(), new Date());
+    return undefined;
+  }
 
   const units = sources.filter((file) => file.endsWith('.cu'));
   if (units.length !== 1) throw new Error('expected one .cu file: PTX files cannot be joined');

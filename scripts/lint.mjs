@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 const root = fileURLToPath(new URL('../', import.meta.url));
 const fix = process.argv.includes('--fix');
 
-const cxx = ['native', 'test/native', 'bench/native'].flatMap((folder) =>
+const cxx = ['native', 'test/native', 'test/cuda', 'bench/native'].flatMap((folder) =>
   readdirSync(join(root, folder), { recursive: true })
     .filter((file) => /\.(h|cc)$/.test(file))
     .map((file) => join(folder, file)),

@@ -36,11 +36,12 @@ enum class ErrorCode : uint8_t {
   kEngineUnavailable,  // no engine can run this model here; says why
   kEngineFailed,       // the engine reported an error while loading or running
   kDeviceUnavailable,  // the device cannot be used here; says why
+  kDeviceFailed,       // the device reported an error while loading or running
   kNativeUnavailable,  // the native addon could not be loaded (raised by lib/load.ts)
   kInternal,           // a defect in gyrfalcon
 };
 
-inline constexpr std::array<std::string_view, 27> kErrorCodeNames = {
+inline constexpr std::array<std::string_view, 28> kErrorCodeNames = {
     "OK",
     "INVALID_ARGUMENT",
     "SHAPE_MISMATCH",
@@ -66,6 +67,7 @@ inline constexpr std::array<std::string_view, 27> kErrorCodeNames = {
     "ENGINE_UNAVAILABLE",
     "ENGINE_FAILED",
     "DEVICE_UNAVAILABLE",
+    "DEVICE_FAILED",
     "NATIVE_UNAVAILABLE",
     "INTERNAL",
 };

@@ -3,6 +3,7 @@
 #include "napi/batch_wrap.h"
 #include "napi/capabilities_wrap.h"
 #include "napi/codec_wrap.h"
+#include "napi/cuda_wrap.h"
 #include "napi/engine_wrap.h"
 #include "napi/env_state.h"
 #include "napi/errors.h"
@@ -35,6 +36,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   RegisterEngine(env, exports);
   RegisterCodec(env, exports);
   RegisterCapabilities(env, exports);
+  RegisterCuda(env, exports);
   return exports;
 }
 

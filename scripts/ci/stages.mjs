@@ -67,12 +67,18 @@ function cuda() {
     console.log(`no CUDA kernels: ${reason}`);
     return { passed: 0, failed: 0 };
   }
-  run('cmake', ['--build', 'build', '--target', 'gyrfalcon_cuda_tests', '-j', jobs]);
+  const targets = ['gyrfalcon_cuda_tests', 'gyrfalcon_broken_driver'];
+  run('cmake', ['--build', 'build', '--target', ...targets, '-j', jobs]);
   run(process.execPath, ['scripts/cuda-report.mjs']);
-  return runGoogleTest('cuda', inRoot('build/gyrfalcon_cuda_tests'), [LESS], {
+  const kernels = runGoogleTest('cuda', inRoot('build/gyrfalcon_cuda_tests'), [LESS], {
     env: { GYRFALCON_TEST_CASES: '300' },
   });
+  const host = runVitest('cuda-unit', ['--project=cuda']);
+  return { passed: kernels.passed + host.passed, failed: kernels.failed + host.failed };
 }
+
+// The project for CUDA is of the stage that builds its drivers.
+const UNIT = ['--project=all', '--project=bench', '--project=copied'];
 
 function example() {
   run(process.execPath, ['examples/movielens/run.mjs']);
@@ -98,12 +104,12 @@ export const stages = [
   },
   {
     name: 'cuda',
-    about: "CUDA kernels on the simulator, ptxas' report",
+    about: "CUDA on the simulator, ptxas' report",
     run: cuda,
     needs: ['build'],
   },
   { name: 'neon', about: 'arm64 kernels under qemu', run: neon, needs: ['packages'] },
-  { name: 'unit', about: 'TypeScript tests', run: () => runVitest('unit', []), needs: ['build'] },
+  { name: 'unit', about: 'TypeScript tests', run: () => runVitest('unit', UNIT), needs: ['build'] },
   { name: 'example', about: 'examples/movielens', run: example, needs: ['build'] },
   {
     name: 'packaging',

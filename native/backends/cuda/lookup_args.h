@@ -64,6 +64,15 @@ struct DeviceReport {
 inline constexpr int kPositionBits = 24;
 inline constexpr unsigned long long kNoBadPosition = ~0ull;
 
+// What host and device tell each other about a request, in pinned memory that both see.
+struct RequestHeader {
+  uint32_t batch_rows;  // from the host, before the launch
+  uint32_t token;       // too: another one for each request
+  uint32_t done;        // from the device: `token`, once outputs and report are there
+  uint32_t unused;
+  DeviceReport report;  // from the device
+};
+
 // Warps are numbered through all groups: those of group g are [first_warp[g], first_warp[g + 1]).
 // A warp serves 32 >> lane_bits consecutive batch rows.
 inline constexpr int kWarpsPerBlock = 8;
@@ -76,6 +85,7 @@ struct InlineGroups {
 };
 
 static_assert(sizeof(GroupArgs) == 144, "the kernels are compiled apart from the host");
+static_assert(sizeof(RequestHeader) == 32, "the kernels are compiled apart from the host");
 static_assert(sizeof(InlineGroups) + 64 <= 4352, "the limit of kernel parameters");
 
 }  // namespace gyrfalcon::cuda

@@ -115,4 +115,18 @@ extern "C" __global__ void __launch_bounds__(32 * kWarpsPerBlock, 3)
   ServeGroup(group, warp - first(g), report);
 }
 
+// Ends a request, one thread in one block behind the lookup on its stream: hands the report to the
+// host, makes the device's blank for the next request, and says done. The fence is between them:
+// who sees `done` sees the outputs of the lookup and the report.
+extern "C" __global__ void __launch_bounds__(32)
+    gyrfalcon_finish(DeviceReport* report, RequestHeader* header) {
+  if (threadIdx.x != 0) return;
+  header->report.first_bad = report->first_bad;
+  header->report.zeroed = report->zeroed;
+  report->first_bad = kNoBadPosition;
+  report->zeroed = 0;
+  __threadfence_system();
+  *static_cast<volatile uint32_t*>(&header->done) = header->token;
+}
+
 }  // namespace gyrfalcon::cuda
