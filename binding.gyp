@@ -26,15 +26,9 @@
       "target_name": "gyrfalcon_core",
       "type": "static_library",
       "sources": ["<!@(node scripts/sources.mjs list core bundle backends engines)"],
-      # Made before any source is compiled; empty where there is no nvcc.
-      "defines": ["GYRFALCON_CUDA_FATBIN=\"<(INTERMEDIATE_DIR)/cuda/gyrfalcon.fatbin\""],
-      "actions": [{
-        "action_name": "cuda_kernels",
-        "inputs": ["scripts/cuda-kernels.mjs", "<!@(node scripts/sources.mjs cuda)"],
-        "outputs": ["<(INTERMEDIATE_DIR)/cuda/gyrfalcon.fatbin"],
-        "action": ["node", "scripts/cuda-kernels.mjs", "<(INTERMEDIATE_DIR)/cuda"],
-        "message": "Compiling CUDA kernels",
-      }],
+      # Made while this file is read, empty where there is no nvcc; the compiler runs in build/.
+      "variables": {"cuda_kernels": "<!(node scripts/cuda-kernels.mjs build/cuda)"},
+      "defines": ["GYRFALCON_CUDA_FATBIN=\"cuda/gyrfalcon.fatbin\""],
       "conditions": [
         ["target_arch=='arm64'", {"sources": ["<!@(node scripts/sources.mjs list neon)"]}],
       ],

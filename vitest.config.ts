@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
 // TypeScript that never loads the addon: sanitizers have nothing to see in it, and leave it out.
@@ -35,7 +36,18 @@ export default defineConfig({
       },
       {
         extends: true,
-        test: { name: 'cuda', include: ['test/cuda/**/*.test.ts'] },
+        test: {
+          name: 'cuda',
+          include: [
+            'test/cuda/**/*.test.ts',
+            // Once more, on the simulated device.
+            'test/unit/{embedding-table,model-requests}.test.ts',
+          ],
+          env: {
+            GYRFALCON_TEST_DEVICE: 'cuda:0',
+            GYRFALCON_CUDA_DRIVER: fileURLToPath(new URL('build/sim_driver.so', import.meta.url)),
+          },
+        },
       },
       {
         // Batches once more as in runtimes that forbid buffers over native memory.

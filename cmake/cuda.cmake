@@ -21,3 +21,13 @@ target_link_libraries(gyrfalcon_cuda_tests PRIVATE gyrfalcon_core GTest::gtest G
 add_library(gyrfalcon_broken_driver MODULE EXCLUDE_FROM_ALL test/cuda/broken_driver.cc)
 set_target_properties(gyrfalcon_broken_driver PROPERTIES PREFIX "" OUTPUT_NAME broken_driver
   SUFFIX ".so" LIBRARY_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR})
+file(GLOB simulator_sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/test/cusim/*.cc)
+add_library(gyrfalcon_sim_driver MODULE EXCLUDE_FROM_ALL test/cuda/sim_driver.cc
+  ${simulator_sources})
+target_include_directories(gyrfalcon_sim_driver PRIVATE native test)
+target_link_libraries(gyrfalcon_sim_driver PRIVATE gyrfalcon_options)
+set_target_properties(gyrfalcon_sim_driver PROPERTIES PREFIX "" OUTPUT_NAME sim_driver
+  SUFFIX ".so" LIBRARY_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR})
+add_dependencies(gyrfalcon_cuda_tests gyrfalcon_broken_driver gyrfalcon_sim_driver)
+target_compile_definitions(gyrfalcon_cuda_tests PRIVATE
+  GYRFALCON_SIM_DRIVER="${CMAKE_CURRENT_BINARY_DIR}/sim_driver.so")

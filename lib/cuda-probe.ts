@@ -28,9 +28,9 @@ type Ending = Pick<SpawnSyncReturns<string>, 'stdout' | 'status' | 'signal'> & {
   error?: Error | undefined;
 };
 
-/** Of all devices, on this thread: takes as long as the driver needs to start. */
-export function probeCudaSync(): CudaVerdict {
-  return known(-1) ?? remember(-1, inChildSync(-1));
+/** Of one device or all (-1), on this thread: takes as long as the driver needs to start. */
+export function probeCudaSync(device = -1): CudaVerdict {
+  return known(device) ?? remember(device, inChildSync(device));
 }
 
 /** Of one device, without keeping this thread. */
@@ -38,12 +38,17 @@ export async function probeCuda(device: number): Promise<CudaVerdict> {
   return known(device) ?? remember(device, await inChild(device));
 }
 
-/**
- * The number of the device that `name` stands for, once it was found to work.
- * @throws DEVICE_UNAVAILABLE
- */
+/** `device`, when it was found to work. @throws DEVICE_UNAVAILABLE */
 export async function requireCuda(device: number): Promise<number> {
-  const verdict = await probeCuda(device);
+  return accept(await probeCuda(device), device);
+}
+
+/** As requireCuda, on this thread. @throws DEVICE_UNAVAILABLE */
+export function requireCudaSync(device: number): number {
+  return accept(probeCudaSync(device), device);
+}
+
+function accept(verdict: CudaVerdict, device: number): number {
   const found = verdict.devices.find(({ ordinal }) => ordinal === device);
   const reason =
     verdict.reason ??

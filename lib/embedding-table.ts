@@ -1,4 +1,5 @@
 import { types } from 'node:util';
+import { openDevice, openDeviceSync, progressListener, withProgress } from './device.js';
 import { GyrfalconError } from './errors.js';
 import type { PoolingName, StorageName } from './import/manifest.js';
 import { type NativeTable, native, type OutOfRangePolicy } from './native.js';
@@ -23,7 +24,7 @@ export interface BagOptions {
 
 export type TableStats = ReturnType<NativeTable['stats']>;
 
-/** An embedding table in native memory, for lookups without a model. Immutable. */
+/** An embedding table in native memory or on a CUDA device, for lookups without a model. */
 export class EmbeddingTable implements Disposable {
   readonly #native: NativeTable;
 
@@ -40,8 +41,9 @@ export class EmbeddingTable implements Disposable {
    * an F16 tensor needs 'f16', U8 rows 'int8' or 'int4'. `dim` is needed for int4 rows of an odd
    * dim; it is checked where it is given. `residency: 'map'` maps the file instead of copying it,
    * for which the tensor must begin at a multiple of 64 bytes of the file, as gyrfalcon writes it.
-   * `threads`: as in `from`.
-   * @throws INVALID_ARGUMENT, DTYPE_MISMATCH, SHAPE_MISMATCH, BUNDLE_INVALID, IO_ERROR, OUT_OF_MEMORY
+   * `threads` and `device`: as in `from`. `onProgress` hears how many bytes are on a CUDA device.
+   * @throws INVALID_ARGUMENT, DTYPE_MISMATCH, SHAPE_MISMATCH, BUNDLE_INVALID, IO_ERROR,
+   * OUT_OF_MEMORY, DEVICE_UNAVAILABLE, DEVICE_FAILED
    */
   static async fromSafetensors(
     file: string,
@@ -51,6 +53,8 @@ export class EmbeddingTable implements Disposable {
       dim?: number;
       residency?: 'copy' | 'map';
       threads?: number;
+      device?: string;
+      onProgress?: (bytes: number, total: number) => void;
     },
   ): Promise<EmbeddingTable> {
     const from = path(file, 'the safetensors file');
@@ -62,31 +66,39 @@ export class EmbeddingTable implements Disposable {
     const dim = size === undefined ? 0 : integer(size, 1, 16384, 'dim');
     const map = oneOf(given?.residency, ['copy', 'map'], 'copy', 'residency') === 'map';
     const threads = threadCount(given?.threads);
-    const loading = native().tableFromFile(from, tensor, storage, dim, map, threads);
-    return new EmbeddingTable(OWN, await loading);
+    const listener = progressListener(given?.onProgress);
+    const device = await openDevice(given?.device);
+    const handle = await withProgress(listener, (progress) =>
+      native().tableFromFile(from, tensor, storage, dim, map, threads, device, progress),
+    );
+    return new EmbeddingTable(OWN, handle);
   }
 
   /**
    * Makes a table of rows [rows, dim]. A Float32Array is encoded as `storage` (f32 by default); a
    * Uint16Array holds the bits of f16 or bf16 rows, a Uint8Array whole int8 or int4 rows.
    * `threads` (1 unless said otherwise) is how many one large call may use, this one included.
-   * @throws INVALID_ARGUMENT, SHAPE_MISMATCH, DTYPE_MISMATCH, LIMIT_EXCEEDED, OUT_OF_MEMORY
+   * `device`: 'cpu' (also 'auto'), or a CUDA device as 'cuda:0', whose first use in a process keeps
+   * this thread while it is tried.
+   * @throws INVALID_ARGUMENT, SHAPE_MISMATCH, DTYPE_MISMATCH, LIMIT_EXCEEDED, OUT_OF_MEMORY,
+   * DEVICE_UNAVAILABLE, DEVICE_FAILED
    */
   static from(
     data: Float32Array | Uint16Array | Uint8Array,
-    options: { dim: number; storage?: StorageName; threads?: number },
+    options: { dim: number; storage?: StorageName; threads?: number; device?: string },
   ): EmbeddingTable {
     const given = record(options, 'options');
     const dim = integer(given?.dim, 1, 16384, 'dim');
     const storage = oneOf(given?.storage, STORAGES, 'f32', 'storage');
     const threads = threadCount(given?.threads);
+    const device = openDeviceSync(given?.device);
     const rowBytes = encodedRowBytes(data, dim, storage);
     const bytes = bytesOf(data);
     const rows = bytes / rowBytes;
     // A detached array has no bytes either; the addon tells the two apart.
     if (!Number.isInteger(rows)) throw invalid(`whole rows of ${rowBytes} bytes`, bytes);
     const encoded = !types.isFloat32Array(data);
-    const handle = native().tableFromRows(data, encoded, rows, dim, storage, threads);
+    const handle = native().tableFromRows(data, encoded, rows, dim, storage, threads, device);
     return new EmbeddingTable(OWN, handle);
   }
 
@@ -102,6 +114,11 @@ export class EmbeddingTable implements Disposable {
     return this.#native.storage;
   }
 
+  /** Where the rows lie: 'cpu' or 'cuda:N'. */
+  get device(): string {
+    return this.#native.device;
+  }
+
   /** Memory of the rows. */
   get bytes(): number {
     return this.#native.bytes;
@@ -113,7 +130,7 @@ export class EmbeddingTable implements Disposable {
    * @param offsets [bags + 1]
    * @returns [bags, dim]
    * @throws INDEX_OUT_OF_RANGE, INVALID_OFFSETS, SHAPE_MISMATCH, DTYPE_MISMATCH, DETACHED_BUFFER,
-   * MODEL_CLOSED
+   * MODEL_CLOSED, OUT_OF_MEMORY, DEVICE_FAILED
    */
   bag(
     indices: Int32Array | BigInt64Array,
@@ -145,6 +162,19 @@ export class EmbeddingTable implements Disposable {
     const result = out ?? this.#rows(idCount(indices, 'indices'));
     this.#native.bag(indices, undefined, weights, result, 'none', bounds);
     return result;
+  }
+
+  /**
+   * Replaces the rows of `ids`; `rows` [ids, dim] in any form that `from` takes. Of equal ids the
+   * last one stays. Returns when all is done; a lookup on another thread sees all of it or nothing.
+   * @throws INDEX_OUT_OF_RANGE, SHAPE_MISMATCH, DTYPE_MISMATCH, INVALID_ARGUMENT (also of a mapped
+   * table), DETACHED_BUFFER, MODEL_CLOSED: nothing was written
+   * @throws DEVICE_FAILED, OUT_OF_MEMORY: some rows may have been
+   */
+  update(ids: Int32Array | BigInt64Array, rows: Float32Array | Uint16Array | Uint8Array): void {
+    idCount(ids, 'ids');
+    encodedRowBytes(rows, this.dim, this.storage);
+    this.#native.update(ids, rows, !types.isFloat32Array(rows));
   }
 
   /**

@@ -8,6 +8,7 @@ export type { EngineFeeds, EngineOptions, EngineTensor } from './engine.js';
 export { Engine } from './engine.js';
 export type { ErrorCode } from './errors.js';
 export { ERROR_CODES, GyrfalconError } from './errors.js';
+export type { Explanation } from './explain.js';
 export type {
   ImportedTable,
   ImportOptions,

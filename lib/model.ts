@@ -1,5 +1,7 @@
 import { Batch, type BatchInputs, type Scores } from './batch.js';
+import { openDevice, progressListener, withProgress } from './device.js';
 import { type ErrorCode, GyrfalconError } from './errors.js';
+import { type Asked, type Explanation, explain } from './explain.js';
 import { type NativeModel, type NativeModelInfo, native } from './native.js';
 import {
   type BatchOptions,
@@ -30,7 +32,8 @@ export type ModelStats = ReturnType<NativeModel['stats']>;
  * the bundle knows, may be given: `loadModel<{ user: Int32Array }, { score: Float32Array }>(dir)`.
  * @throws BUNDLE_NOT_FOUND, BUNDLE_INVALID, BUNDLE_VERSION, CHECKSUM_MISMATCH, PATH_ESCAPE,
  * LIMIT_EXCEEDED: the bundle
- * @throws ENGINE_UNAVAILABLE, ENGINE_FAILED, DEVICE_UNAVAILABLE, OUT_OF_MEMORY, INVALID_ARGUMENT
+ * @throws ENGINE_UNAVAILABLE, ENGINE_FAILED, DEVICE_UNAVAILABLE, DEVICE_FAILED, OUT_OF_MEMORY,
+ * INVALID_ARGUMENT
  */
 export async function loadModel<
   Inputs extends object = BatchInputs,
@@ -38,7 +41,6 @@ export async function loadModel<
 >(directory: string, options: LoadOptions = {}): Promise<Model<Inputs, Outputs>> {
   const bundle = path(directory, 'the bundle');
   const given = record(options, 'options') ?? {};
-  available(given.device ?? 'auto', ['auto', 'cpu'], 'device', 'DEVICE_UNAVAILABLE');
   const engines = ['auto', 'fused', 'onnxruntime'] as const;
   const engine = available(given.engine ?? 'auto', engines, 'engine', 'ENGINE_UNAVAILABLE');
   const library =
@@ -55,7 +57,13 @@ export async function loadModel<
     ortLibrary: library.path ?? '',
     ortMissing: library.missing ?? '',
   };
-  return new Model(OWN, await native().loadModel(bundle, settings), settings.threads);
+  const asked = { device: given.device ?? 'auto', engine };
+  const listener = progressListener(given.onProgress);
+  const device = await openDevice(asked.device);
+  const handle = await withProgress(listener, (progress) =>
+    native().loadModel(bundle, { ...settings, device, progress }),
+  );
+  return new Model(OWN, handle, settings.threads, asked);
 }
 
 /** @throws INVALID_ARGUMENT, or `code` for a name that this build does not have */
@@ -97,21 +105,23 @@ export class Model<Inputs extends object = BatchInputs, Outputs extends object =
 
   readonly #native: NativeModel;
   readonly #threads: number;
+  readonly #asked: Asked;
   readonly #batches = new WeakSet<Batch<object>>();
   readonly #pending = new Set<Promise<unknown>>();
   #closing: Promise<void> | undefined;
 
   /** @internal */
-  constructor(key: typeof OWN, handle: NativeModel, threads: number) {
+  constructor(key: typeof OWN, handle: NativeModel, threads: number, asked: Asked) {
     if (key !== OWN) throw invalid('loadModel to make a model', key);
     this.#native = handle;
+    this.#asked = asked;
     this.#threads = threads;
     this.info = handle.info;
   }
 
   /**
    * Makes a batch with room for `capacity` rows.
-   * @throws INVALID_ARGUMENT, LIMIT_EXCEEDED, OUT_OF_MEMORY, MODEL_CLOSED
+   * @throws INVALID_ARGUMENT, LIMIT_EXCEEDED, OUT_OF_MEMORY, DEVICE_FAILED, MODEL_CLOSED
    */
   createBatch(capacity: number, options: BatchOptions = {}): Batch<Inputs> {
     const rows = integer(capacity, 1, 2 ** 24, 'capacity');
@@ -136,7 +146,8 @@ export class Model<Inputs extends object = BatchInputs, Outputs extends object =
    * Scores the batch's rows on this thread and returns views of its outputs, which the next score
    * of the batch overwrites.
    * @throws INDEX_OUT_OF_RANGE, INVALID_OFFSETS: the request
-   * @throws BATCH_IN_FLIGHT, BATCH_MISMATCH, DETACHED_BUFFER, MODEL_CLOSED, ENGINE_FAILED
+   * @throws BATCH_IN_FLIGHT, BATCH_MISMATCH, DETACHED_BUFFER, MODEL_CLOSED, ENGINE_FAILED,
+   * DEVICE_FAILED
    */
   scoreSync(batch: Batch<Inputs>): Outputs {
     this.#owns(batch);
@@ -159,6 +170,12 @@ export class Model<Inputs extends object = BatchInputs, Outputs extends object =
       vigil.end(this.#threads);
       this.#pending.delete(scoring);
     }
+  }
+
+  /** Where tables, lookups and the dense network are, and why. @throws MODEL_CLOSED */
+  explain(): Explanation {
+    this.#open();
+    return explain(this.#native, this.info, this.#asked);
   }
 
   /** @throws MODEL_CLOSED */

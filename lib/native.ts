@@ -85,6 +85,8 @@ export interface NativeModelInfo {
   /** Of the dense network's weights. */
   readonly precision: 'f32' | 'bf16' | 'int8';
   readonly isa: string;
+  /** Where the tables lie and are looked up: 'cpu' or 'cuda:N'. */
+  readonly device: string;
 }
 
 export interface NativeModel {
@@ -95,6 +97,21 @@ export interface NativeModel {
     symbols: Readonly<Record<string, number>>,
     indices: Readonly<Record<string, number>>,
   ): NativeBatch;
+  explain(): {
+    /** Of tables on CUDA. */
+    device?: {
+      model: string;
+      computeCapability: string;
+      deviceBytes: number;
+      pinnedBytes: number;
+    };
+    /** As in `info`. */
+    tables: { mapped: boolean; deviceBytes: number }[];
+    bags: number;
+    computedIds: boolean;
+    threads: number;
+    fused: boolean;
+  };
   stats(): {
     requests: number;
     rows: number;
@@ -102,6 +119,7 @@ export interface NativeModel {
     outOfRangeZeroed: number;
     tableBytes: number;
     hugePageBytes: number;
+    deviceBytes: number;
   };
   /** Precondition: nothing in flight. Frees tables and engine at once. */
   close(): void;
@@ -112,6 +130,7 @@ export interface NativeTable {
   readonly dim: number;
   readonly storage: StorageName;
   readonly bytes: number;
+  readonly device: string;
   /** offsets undefined: fixed hotness `count`. out: [bags, dim] (none: [indices, dim]). */
   bag(
     indices: Int32Array | BigInt64Array,
@@ -121,7 +140,9 @@ export interface NativeTable {
     pooling: PoolingName,
     policy: OutOfRangePolicy,
   ): number;
-  stats(): { tableBytes: number; hugePageBytes: number };
+  /** `rows` in the table's storage when `encoded`, else f32 rows. */
+  update(ids: Int32Array | BigInt64Array, rows: ArrayBufferView, encoded: boolean): void;
+  stats(): { tableBytes: number; hugePageBytes: number; deviceBytes: number };
   close(): void;
 }
 
@@ -204,6 +225,9 @@ export interface Native {
       /** 'auto': the bundle's, or what the engine has. */
       precision: 'auto' | 'f32' | 'bf16' | 'int8';
       ortLibrary: string;
+      /** Of CUDA; -1: the CPU. */
+      device: number;
+      progress: object;
       /** Why there is no ortLibrary: thrown as ENGINE_UNAVAILABLE by a model that needs it. */
       ortMissing: string;
     },
@@ -215,7 +239,12 @@ export interface Native {
     dim: number,
     map: boolean,
     threads: number,
+    device: number,
+    progress: object,
   ): Promise<NativeTable>;
+  newProgress(): object;
+  /** Bytes copied to a device, and bytes in all: 0 until the load knows. */
+  readProgress(progress: object): [number, number];
   /** `data` holds rows in `storage`, or f32 rows that are encoded. */
   tableFromRows(
     data: ArrayBufferView,
@@ -224,6 +253,7 @@ export interface Native {
     dim: number,
     storage: StorageName,
     threads: number,
+    device: number,
   ): NativeTable;
   engineFromBytes(bytes: Uint8Array, threads: number, ortLibrary: string): Promise<NativeEngine>;
   engineFromFile(path: string, threads: number, ortLibrary: string): Promise<NativeEngine>;

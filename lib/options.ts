@@ -4,8 +4,14 @@ import type { OutOfRangePolicy } from './native.js';
 
 /** How a model is loaded. */
 export interface LoadOptions {
-  /** 'auto' and 'cpu' are the CPU; a CUDA device is DEVICE_UNAVAILABLE in this build. */
+  /**
+   * Where tables lie and are looked up: 'cpu', or 'cuda:0' and so on ('cuda' is 'cuda:0'). 'auto', the
+   * default, is the CPU as long as the dense network runs there. A CUDA device that cannot be used is
+   * DEVICE_UNAVAILABLE with the reason, tables that do not fit it are OUT_OF_MEMORY.
+   */
   device?: string;
+  /** Hears how many bytes of the tables are on a CUDA device, and how many there are. */
+  onProgress?: (bytes: number, total: number) => void;
   /**
    * Who runs the dense network: our own fused engine, which knows the operators of most
    * recommenders, or ONNX Runtime. 'auto' is the fused engine when the bundle is lowered for it; ONNX

@@ -1,6 +1,6 @@
 // Answers binding.gyp's questions about native/sources.json, the one list of sources.
-// Usage: node scripts/sources.mjs list SET... | flags ISA | cuda | version
-import { readdirSync, readFileSync } from 'node:fs';
+// Usage: node scripts/sources.mjs list SET... | flags ISA | version
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const root = new URL('../', import.meta.url);
@@ -15,12 +15,6 @@ const sources = readJson('native/sources.json');
 const answers = {
   list: () => names.flatMap((set) => sources[set].map((file) => `native/${file}`)),
   flags: () => names.flatMap((isa) => sources.isa[isa].flags),
-  // What the CUDA kernels are compiled from.
-  cuda: () =>
-    readdirSync(fileURLToPath(new URL('native/backends/cuda/', root)), { recursive: true })
-      .filter((file) => /(\.cuh?|_args\.h)$/.test(file))
-      .sort()
-      .map((file) => `native/backends/cuda/${file}`),
   version: () => [readJson('package.json').version],
 };
 

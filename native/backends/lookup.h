@@ -53,6 +53,7 @@ struct BagGroup {
   int64_t add_count = 0;           // 1: one value for all positions; else == count
   int64_t out_row_stride = 0;      // floats
   int64_t padding = 0;
+  int64_t ragged_room = 0;  // ragged: ids (and weights) that there is memory for, or 0: not known
   bool has_padding = false;
   bool indices_are_64 = false;
   bool offsets_are_64 = false;

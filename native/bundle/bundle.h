@@ -23,7 +23,7 @@ enum class TableResidency : uint8_t {
   kMap    // a read-only file mapping; replacing the file by rename is safe, truncating it is not
 };
 
-// Owns the memory of one table. Immutable after loading; shared by models and threads.
+// Owns the memory of one table. Shared by models and threads.
 class TableStorage {
  public:
   virtual ~TableStorage() = default;
@@ -31,6 +31,8 @@ class TableStorage {
   virtual size_t bytes() const = 0;
   virtual size_t huge_page_bytes()
       const = 0;  // of them on huge pages now (reads smaps); 0 if mapped
+  // The rows, for whoever sees to it that nobody reads them meanwhile; null if mapped.
+  virtual std::byte* writable() const { return nullptr; }
 };
 
 struct LoadTableOptions {

@@ -34,6 +34,7 @@ class CopiedTable final : public TableStorage {
     return static_cast<size_t>(view_.rows) * RowBytes(view_.storage, view_.dim);
   }
   size_t huge_page_bytes() const override { return memory_.HugePageBytes(); }
+  std::byte* writable() const override { return memory_.data(); }
 
  private:
   TableMemory memory_;

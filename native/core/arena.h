@@ -14,12 +14,18 @@ namespace gyrfalcon {
 
 inline constexpr size_t kArenaAlignment = 64;
 
+// Of an arena that holds `bytes`: whole lines of a cache, and at least one.
+size_t ArenaBytes(size_t bytes);
+
 class Arena {
  public:
   // kOutOfMemory when the allocation fails; `bytes` may be 0.
   static Result<std::shared_ptr<Arena>> Create(size_t bytes);
 
-  std::byte* data() const { return memory_.get(); }
+  // Over zeroed memory that `owner` keeps.
+  static std::shared_ptr<Arena> Adopt(std::shared_ptr<void> owner, std::byte* data, size_t bytes);
+
+  std::byte* data() const { return data_; }
   size_t size() const { return size_; }
 
  private:
@@ -29,9 +35,12 @@ class Arena {
 
   using Memory = std::unique_ptr<std::byte, Free>;
 
-  Arena(Memory memory, size_t size) : memory_(std::move(memory)), size_(size) {}
+  Arena(Memory memory, std::shared_ptr<void> owner, std::byte* data, size_t size)
+      : memory_(std::move(memory)), owner_(std::move(owner)), data_(data), size_(size) {}
 
-  Memory memory_;
+  Memory memory_;  // null where there is an owner
+  std::shared_ptr<void> owner_;
+  std::byte* data_;
   size_t size_;
 };
 

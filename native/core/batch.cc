@@ -54,8 +54,7 @@ Status Batch::Score(int64_t rows) {
     if (!groups_.empty()) {
       MapAllIds(rows);
       LookupReport report;
-      RunLookup(model_->backend(), {groups_.data(), groups_.size(), 0, rows, model_->policy()},
-                model_->lookup_threads(), &report);
+      GYR_RETURN_IF_ERROR(LookUp(rows, &report));
       if (report.failed) return Fault(report);
       if (report.zeroed != 0) {
         stats.zeroed.fetch_add(static_cast<uint64_t>(report.zeroed), std::memory_order_relaxed);
@@ -80,12 +79,20 @@ Status Batch::Score(int64_t rows) {
   return status;
 }
 
+Status Batch::LookUp(int64_t rows, LookupReport* report) {
+  if (device_lookup_ != nullptr) return device_lookup_->Run(rows, report);
+  RunLookup(model_->backend(), {groups_.data(), groups_.size(), 0, rows, model_->policy()},
+            model_->lookup_threads(), report);
+  return Status::Ok();
+}
+
 void Batch::Cancel() {
   if (context_ != nullptr) context_->Cancel();
 }
 
 void Batch::Close() {
   context_.reset();
+  device_lookup_.reset();
   groups_.clear();
   model_.reset();
 }

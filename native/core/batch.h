@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "backends/cuda/batch_lookup.h"
+#include "backends/cuda/memory.h"
 #include "backends/lookup.h"
 #include "core/arena.h"
 #include "core/id_map.h"
@@ -87,7 +89,10 @@ class Batch {
   Status LayOutSlots(ArenaLayout* layout);
   Status LayOutIds(ArenaLayout* layout);
   Status ResolveOutputShapes(size_t input_bytes);
+  Result<std::shared_ptr<Arena>> MakeArena(size_t bytes);
   Status BuildGroups();
+  Status BuildDeviceLookup();
+  Status LookUp(int64_t rows, LookupReport* report);
   Status BuildBag(size_t index);
   Status ReadMappedIds(size_t index, BagGroup* group);
   void MapAllIds(int64_t rows);
@@ -125,6 +130,8 @@ class Batch {
   std::vector<MappedIds> mapped_;
   std::vector<int> mapped_of_bag_;  // per ModelSpec::bags; -1: ids are read from the input
   std::vector<BagGroup> groups_;
+  std::vector<std::shared_ptr<cuda::PinnedMemory>> pinned_;  // with a device: of both arenas
+  std::unique_ptr<cuda::BatchLookup> device_lookup_;
   std::unique_ptr<EngineContext> context_;
   ScoreTimes times_;
   std::atomic<bool> busy_{false};

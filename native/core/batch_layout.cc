@@ -55,7 +55,7 @@ Status Batch::Build(const BatchOptions& options) {
   ArenaLayout hidden;
   GYR_RETURN_IF_ERROR(LayOutSlots(&hidden));
   GYR_RETURN_IF_ERROR(LayOutIds(&hidden));
-  Result<std::shared_ptr<Arena>> secret = Arena::Create(hidden.size());
+  Result<std::shared_ptr<Arena>> secret = MakeArena(hidden.size());
   if (!secret.ok()) return secret.status();
   private_ = std::move(secret).value();
   GYR_RETURN_IF_ERROR(ResolveOutputShapes(layout.size()));
@@ -65,11 +65,39 @@ Status Batch::Build(const BatchOptions& options) {
     output.offset = *offset;
   }
   GYR_RETURN_IF_ERROR(CheckShared(layout.size()));
-  Result<std::shared_ptr<Arena>> arena = Arena::Create(layout.size());
+  Result<std::shared_ptr<Arena>> arena = MakeArena(layout.size());
   if (!arena.ok()) return arena.status();
   arena_ = std::move(arena).value();
   GYR_RETURN_IF_ERROR(BuildGroups());
+  GYR_RETURN_IF_ERROR(BuildDeviceLookup());
   return BindEngine();
+}
+
+// Pinned and mapped where the model's tables lie on a device: it reads ids and writes rows in
+// place.
+Result<std::shared_ptr<Arena>> Batch::MakeArena(size_t bytes) {
+  const std::shared_ptr<cuda::Device>& device = model_->device().device;
+  if (device == nullptr || bytes > limits::kMaxArenaBytes) return Arena::Create(bytes);
+  Result<cuda::PinnedMemory> pinned = cuda::PinnedMemory::Allocate(device, ArenaBytes(bytes));
+  if (!pinned.ok()) return pinned.status();
+  pinned_.push_back(std::make_shared<cuda::PinnedMemory>(std::move(*pinned)));
+  return Arena::Adopt(pinned_.back(), pinned_.back()->data(), pinned_.back()->bytes());
+}
+
+Status Batch::BuildDeviceLookup() {
+  const ModelDevice& on = model_->device();
+  if (on.device == nullptr || groups_.empty()) return Status::Ok();
+  std::vector<const cuda::DeviceTable*> tables;
+  for (const BagSpec& bag : model_->spec().bags) {
+    tables.push_back(on.tables[static_cast<size_t>(bag.table)].get());
+  }
+  std::vector<const cuda::PinnedMemory*> memory;
+  for (const auto& pinned : pinned_) memory.push_back(pinned.get());
+  Result<std::unique_ptr<cuda::BatchLookup>> lookup =
+      cuda::BatchLookup::Make(on.device, groups_, tables, memory, capacity_, model_->policy());
+  if (!lookup.ok()) return lookup.status();
+  device_lookup_ = std::move(*lookup);
+  return Status::Ok();
 }
 
 Status Batch::ResolveSymbols(const BatchOptions& options) {
@@ -278,6 +306,7 @@ Status Batch::BuildBag(size_t index) {
   const std::byte* ids = arena_->data() + place.data.offset;
   if (input.kind == InputSpec::Kind::kRagged) {
     group.indices = ids;
+    group.ragged_room = static_cast<int64_t>(place.data.elements);
     group.offsets = private_->data() + checked_offsets_[static_cast<size_t>(bag.input)].offset;
     if (bag.weights_input >= 0) {
       group.weights = reinterpret_cast<const float*>(arena_->data() + place.weights.offset);

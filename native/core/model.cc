@@ -51,7 +51,7 @@ Status CheckTensor(const std::vector<EngineTensorSpec>& specs, const std::string
 Result<std::shared_ptr<const Model>> Model::Create(
     ModelSpec spec, std::vector<std::shared_ptr<const TableStorage>> tables,
     std::shared_ptr<Engine> engine, const LookupBackend* backend, OutOfRange policy,
-    int lookup_threads) {
+    int lookup_threads, ModelDevice device) {
   if (backend == nullptr) {
     return {ErrorCode::kDeviceUnavailable,
             "GYRFALCON_CPU_ISA names an instruction set that this CPU or build cannot run"};
@@ -76,8 +76,9 @@ Result<std::shared_ptr<const Model>> Model::Create(
         CheckTensor(engine->outputs(), output.name, output.dtype, output.shape, "output"));
   }
   PrepareLookupThreads(lookup_threads);
-  return std::shared_ptr<const Model>(new Model(
-      std::move(spec), std::move(tables), std::move(engine), backend, policy, lookup_threads));
+  return std::shared_ptr<const Model>(new Model(std::move(spec), std::move(tables),
+                                                std::move(engine), backend, policy, lookup_threads,
+                                                std::move(device)));
 }
 
 }  // namespace gyrfalcon

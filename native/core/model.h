@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "backends/cuda/device_table.h"
 #include "backends/lookup.h"
 #include "bundle/bundle.h"
 #include "core/model_spec.h"
@@ -25,14 +26,21 @@ struct ModelStats {
   std::atomic<uint64_t> zeroed{0};  // out-of-range positions under OutOfRange::kZero
 };
 
+// Where a model's tables lie when that is not this machine's memory.
+struct ModelDevice {
+  std::shared_ptr<cuda::Device> device;                    // null: the CPU
+  std::vector<std::shared_ptr<cuda::DeviceTable>> tables;  // per ModelSpec::tables
+};
+
 class Model {
  public:
   // Checks that the engine's graph takes and gives what the spec says (kBundleInvalid otherwise).
-  // lookup_threads: that one batch's lookups may use, the caller's included.
+  // lookup_threads: that one batch's lookups may use, the caller's included. With a device,
+  // `tables` have no rows: only shapes.
   static Result<std::shared_ptr<const Model>> Create(
       ModelSpec spec, std::vector<std::shared_ptr<const TableStorage>> tables,
       std::shared_ptr<Engine> engine, const LookupBackend* backend, OutOfRange policy,
-      int lookup_threads = 1);
+      int lookup_threads = 1, ModelDevice device = {});
 
   const ModelSpec& spec() const { return spec_; }
   const std::vector<std::shared_ptr<const TableStorage>>& tables() const { return tables_; }
@@ -40,18 +48,20 @@ class Model {
   const LookupBackend& backend() const { return *backend_; }
   OutOfRange policy() const { return policy_; }
   int lookup_threads() const { return lookup_threads_; }
+  const ModelDevice& device() const { return device_; }
   ModelStats& stats() const { return stats_; }
 
  private:
   Model(ModelSpec spec, std::vector<std::shared_ptr<const TableStorage>> tables,
         std::shared_ptr<Engine> engine, const LookupBackend* backend, OutOfRange policy,
-        int lookup_threads)
+        int lookup_threads, ModelDevice device)
       : spec_(std::move(spec)),
         tables_(std::move(tables)),
         engine_(std::move(engine)),
         backend_(backend),
         policy_(policy),
-        lookup_threads_(lookup_threads) {}
+        lookup_threads_(lookup_threads),
+        device_(std::move(device)) {}
 
   ModelSpec spec_;
   std::vector<std::shared_ptr<const TableStorage>> tables_;
@@ -59,6 +69,7 @@ class Model {
   const LookupBackend* backend_;
   OutOfRange policy_;
   int lookup_threads_;
+  ModelDevice device_;
   mutable ModelStats stats_;
 };
 

@@ -8,6 +8,7 @@
 #include "napi/env_state.h"
 #include "napi/errors.h"
 #include "napi/guard.h"
+#include "napi/load_progress.h"
 #include "napi/model_wrap.h"
 #include "napi/table_wrap.h"
 
@@ -37,6 +38,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   RegisterCodec(env, exports);
   RegisterCapabilities(env, exports);
   RegisterCuda(env, exports);
+  RegisterProgress(env, exports);
   return exports;
 }
 

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "bundle/bundle.h"
+#include "core/device_tables.h"
 #include "core/limits.h"
 #include "core/prefetch_setup.h"
 #include "engines/fused/fused_engine.h"
@@ -16,6 +17,7 @@
 #include "napi/batch_wrap.h"
 #include "napi/env_state.h"
 #include "napi/errors.h"
+#include "napi/load_progress.h"
 
 namespace gyrfalcon::napi {
 namespace {
@@ -23,6 +25,8 @@ namespace {
 struct LoadRequest {
   std::string directory;
   LoadTableOptions tables;
+  int64_t device = -1;  // of CUDA; -1: the CPU
+  std::shared_ptr<LoadProgress> progress;
   OutOfRange policy = OutOfRange::kError;
   EngineOptions engine;
   std::string which = "auto";          // of the engines
@@ -69,6 +73,15 @@ Result<std::shared_ptr<const Model>> LoadModel(const LoadRequest& request) {
   if (!spec.ok()) return spec.status();
   Result<std::shared_ptr<Engine>> engine = LoadEngine(request, *spec);
   if (!engine.ok()) return engine.status();
+  if (request.device >= 0) {
+    Result<DeviceTables> loaded =
+        LoadTablesOnto(static_cast<int>(request.device), request.directory, spec->tables,
+                       request.tables, request.progress.get());
+    if (!loaded.ok()) return loaded.status();
+    return Model::Create(std::move(spec).value(), std::move(loaded->shapes),
+                         std::move(engine).value(), ActiveLookupBackend(), request.policy,
+                         request.engine.threads, std::move(loaded->on));
+  }
   std::vector<std::shared_ptr<const TableStorage>> tables;
   for (const TableSpec& table : spec->tables) {
     Result<std::shared_ptr<const TableStorage>> loaded =
@@ -108,6 +121,10 @@ Napi::Array ShapeArray(Napi::Env env, const ModelSpec& spec, const Shape& shape)
     }
   }
   return array;
+}
+
+std::string DeviceName(const Model& model) {
+  return model.device().device == nullptr ? "cpu" : model.device().device->name();
 }
 
 Napi::Object Describe(Napi::Env env, const Model& model) {
@@ -170,6 +187,7 @@ Napi::Object Describe(Napi::Env env, const Model& model) {
   info.Set("engineVersion", std::string(model.engine().version()));
   info.Set("precision", std::string(model.engine().precision()));
   info.Set("isa", std::string(model.backend().name));
+  info.Set("device", DeviceName(model));
   return info;
 }
 
@@ -203,10 +221,10 @@ ModelWrap::ModelWrap(const Napi::CallbackInfo& info) : GuardedWrap<ModelWrap>(in
 }
 
 void ModelWrap::Register(Napi::Env env, Napi::Object exports) {
-  EnvState::Get(env)->constructor(ClassId::kModel) = Napi::Persistent(
-      DefineClass(env, "NativeModel",
-                  {Method<&ModelWrap::CreateBatch>("createBatch"),
-                   Method<&ModelWrap::Stats>("stats"), Method<&ModelWrap::Close>("close")}));
+  EnvState::Get(env)->constructor(ClassId::kModel) = Napi::Persistent(DefineClass(
+      env, "NativeModel",
+      {Method<&ModelWrap::CreateBatch>("createBatch"), Method<&ModelWrap::Explain>("explain"),
+       Method<&ModelWrap::Stats>("stats"), Method<&ModelWrap::Close>("close")}));
   exports.Set("loadModel", Function<&ModelWrap::Load>(env, "loadModel"));
 }
 
@@ -229,6 +247,9 @@ Napi::Value ModelWrap::Load(const Napi::CallbackInfo& info) {
   if (precision == "f32") request.precision = Precision::kF32;
   if (precision == "bf16") request.precision = Precision::kBf16;
   if (precision == "int8") request.precision = Precision::kInt8;
+  const Napi::Value device = options.Get("device");
+  if (device.IsNumber()) request.device = device.As<Napi::Number>().Int32Value();
+  request.progress = ProgressOf(options.Get("progress"));
   request.ort_library = StringOf(options.Get("ortLibrary"));
   request.ort_missing = StringOf(options.Get("ortMissing"));
   if (env.IsExceptionPending()) return env.Undefined();
@@ -263,6 +284,41 @@ Napi::Value ModelWrap::CreateBatch(const Napi::CallbackInfo& info) {
   return BatchWrap::New(env, std::move(batch).value(), model->spec());
 }
 
+// Where everything of the model lies and runs; lib/explain.ts adds the reasons.
+Napi::Value ModelWrap::Explain(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (model_ == nullptr) return Throw(env, {ErrorCode::kModelClosed, "the model was closed"});
+  const ModelDevice& on = model_->device();
+  Napi::Object object = Napi::Object::New(env);
+  if (on.device != nullptr) {
+    Napi::Object device = Napi::Object::New(env);
+    device.Set("model", on.device->info().name);
+    device.Set("computeCapability", on.device->info().capability());
+    device.Set("deviceBytes", static_cast<double>(on.device->device_bytes()));
+    device.Set("pinnedBytes", static_cast<double>(on.device->pinned_bytes()));
+    object.Set("device", device);
+  }
+  Napi::Array tables = Napi::Array::New(env, model_->tables().size());
+  for (size_t i = 0; i < model_->tables().size(); ++i) {
+    const TableStorage& storage = *model_->tables()[i];
+    Napi::Object table = Napi::Object::New(env);
+    table.Set("mapped", storage.view().data != nullptr && storage.writable() == nullptr);
+    table.Set("deviceBytes",
+              on.device == nullptr ? 0.0 : static_cast<double>(on.tables[i]->device_bytes()));
+    tables.Set(static_cast<uint32_t>(i), table);
+  }
+  object.Set("tables", tables);
+  object.Set("bags", static_cast<double>(model_->spec().bags.size()));
+  object.Set(
+      "computedIds",
+      std::any_of(model_->spec().bags.begin(), model_->spec().bags.end(), [&](const BagSpec& bag) {
+        return MapsIds(bag, model_->spec().inputs[static_cast<size_t>(bag.input)]);
+      }));
+  object.Set("threads", model_->lookup_threads());
+  object.Set("fused", !model_->spec().fused.file.empty());
+  return object;
+}
+
 Napi::Value ModelWrap::Stats(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   if (model_ == nullptr) return Throw(env, {ErrorCode::kModelClosed, "the model was closed"});
@@ -280,6 +336,9 @@ Napi::Value ModelWrap::Stats(const Napi::CallbackInfo& info) {
   object.Set("outOfRangeZeroed", static_cast<double>(stats.zeroed.load()));
   object.Set("tableBytes", static_cast<double>(bytes));
   object.Set("hugePageBytes", static_cast<double>(huge));
+  size_t on_device = 0;
+  for (const auto& table : model_->device().tables) on_device += table->device_bytes();
+  object.Set("deviceBytes", static_cast<double>(on_device));
   return object;
 }
 

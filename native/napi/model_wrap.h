@@ -21,6 +21,7 @@ class ModelWrap : public GuardedWrap<ModelWrap> {
  private:
   static Napi::Value Load(const Napi::CallbackInfo& info);
   Napi::Value CreateBatch(const Napi::CallbackInfo& info);
+  Napi::Value Explain(const Napi::CallbackInfo& info);
   Napi::Value Stats(const Napi::CallbackInfo& info);
   Napi::Value Close(const Napi::CallbackInfo& info);
 

@@ -8,16 +8,19 @@
 #include "backends/lookup.h"
 #include "backends/row_format.h"
 #include "core/limits.h"
+#include "core/lookup_table.h"
 #include "core/lookup_threads.h"
 #include "core/prefetch_setup.h"
 #include "napi/async_task.h"
 #include "napi/env_state.h"
+#include "napi/load_progress.h"
 #include "napi/typed_array.h"
 
 namespace gyrfalcon::napi {
 namespace {
 
-using TablePointer = std::shared_ptr<const TableStorage>;
+using TablePointer = std::shared_ptr<LookupTable>;
+using Rows = std::shared_ptr<const TableStorage>;
 
 // Of a table that was just made.
 void ConsiderPrefetch(const TableView& table) {
@@ -38,12 +41,26 @@ Napi::Value NewTable(Napi::Env env, TablePointer table, int threads) {
           ->constructor(ClassId::kTable)
           .New({Napi::External<TablePointer>::New(env, &table), Napi::Number::New(env, threads)});
   if (object.IsEmpty()) return env.Undefined();
-  const TableView view = table->view();
+  const TableView view = table->shape();
   object.Set("rows", static_cast<double>(view.rows));
   object.Set("dim", static_cast<double>(view.dim));
   object.Set("storage", std::string(StorageName(view.storage)));
   object.Set("bytes", static_cast<double>(table->bytes()));
+  object.Set("device", table->device());
   return object;
+}
+
+// A table of rows that are in this machine's memory: to stay there, or on cuda:<device>.
+Result<TablePointer> Place(Rows rows, bool mapped, int64_t device, const std::string& name,
+                           LoadProgress* progress) {
+  if (device < 0) {
+    ConsiderPrefetch(mapped ? TableView{} : rows->view());
+    return std::make_shared<LookupTable>(std::move(rows));
+  }
+  progress->total.store(rows->bytes(), std::memory_order_relaxed);
+  return LookupTable::OnDevice(static_cast<int>(device), name, rows, [&](size_t bytes) {
+    progress->bytes.fetch_add(bytes, std::memory_order_relaxed);
+  });
 }
 
 std::optional<Storage> StorageArgument(const Napi::CallbackInfo& info, size_t index) {
@@ -68,16 +85,17 @@ Napi::Value FromFile(const Napi::CallbackInfo& info) {
   LoadTableOptions options;
   options.residency = info[4].ToBoolean().Value() ? TableResidency::kMap : TableResidency::kCopy;
   const int threads = ThreadsArgument(info, 5);
+  const std::optional<int64_t> device = IntegerArgument(info, 6, "device");
+  if (!device) return env.Undefined();
+  const std::shared_ptr<LoadProgress> progress = ProgressOf(info[7]);
   return RunTask<TablePointer>(
       env,
       [path = std::move(*path), tensor = std::move(*tensor), storage = *storage, dim = *dim,
-       options] {
-        Result<TablePointer> table = LoadSafetensorsTable(path, tensor, storage, dim, options);
-        if (table.ok()) {
-          const bool copied = options.residency == TableResidency::kCopy;
-          ConsiderPrefetch(copied ? (*table)->view() : TableView{});
-        }
-        return table;
+       options, device = *device, progress]() -> Result<TablePointer> {
+        Result<Rows> rows = LoadSafetensorsTable(path, tensor, storage, dim, options);
+        if (!rows.ok()) return rows.status();
+        const bool mapped = options.residency == TableResidency::kMap;
+        return Place(std::move(*rows), mapped, device, tensor, progress.get());
       },
       [threads](Napi::Env e, TablePointer table) -> Napi::Value {
         return NewTable(e, std::move(table), threads);
@@ -110,15 +128,19 @@ Napi::Value FromRows(const Napi::CallbackInfo& info) {
   }
   std::vector<std::byte> copy;
   const void* source = encoded ? data->data : StableData(*data, &copy);
-  Result<TablePointer> table = MakeTable(*rows, *dim, *storage, [&](std::byte* memory) {
+  const std::optional<int64_t> device = IntegerArgument(info, 6, "device");
+  if (!device) return env.Undefined();
+  Result<Rows> made = MakeTable(*rows, *dim, *storage, [&](std::byte* memory) {
     if (encoded) {
       std::memcpy(memory, source, expected);
     } else {
       EncodeRows(static_cast<const float*>(source), *rows, *dim, *storage, memory);
     }
   });
+  if (!made.ok()) return Throw(env, made.status());
+  LoadProgress progress;
+  Result<TablePointer> table = Place(std::move(*made), false, *device, "the table", &progress);
   if (!table.ok()) return Throw(env, table.status());
-  ConsiderPrefetch((*table)->view());
   return NewTable(env, std::move(table).value(), ThreadsArgument(info, 5));
 }
 
@@ -166,19 +188,14 @@ TableWrap::TableWrap(const Napi::CallbackInfo& info) : GuardedWrap<TableWrap>(in
 
 Napi::Function TableWrap::Class(Napi::Env env) {
   return DefineClass(env, "NativeTable",
-                     {Method<&TableWrap::Bag>("bag"), Method<&TableWrap::Stats>("stats"),
-                      Method<&TableWrap::Close>("close")});
+                     {Method<&TableWrap::Bag>("bag"), Method<&TableWrap::Update>("update"),
+                      Method<&TableWrap::Stats>("stats"), Method<&TableWrap::Close>("close")});
 }
 
 // Arguments: indices, offsets | undefined, weights | undefined, out, pooling, policy.
 Napi::Value TableWrap::Bag(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   if (table_ == nullptr) return Throw(env, {ErrorCode::kModelClosed, "the table was closed"});
-  const LookupBackend* backend = ActiveLookupBackend();
-  if (backend == nullptr) {
-    return Throw(env, {ErrorCode::kDeviceUnavailable,
-                       "GYRFALCON_CPU_ISA names an instruction set that cannot run here"});
-  }
   Result<ArrayView> indices = ReadTypedArray(env, info[0], "indices");
   if (!indices.ok()) return Throw(env, indices.status());
   if (!IsIds(*indices)) {
@@ -187,7 +204,7 @@ Napi::Value TableWrap::Bag(const Napi::CallbackInfo& info) {
                            Received(info[0])});
   }
   BagGroup group;
-  group.table = table_->view();
+  group.table = table_->shape();
   group.indices = indices->data;
   group.indices_are_64 = indices->type == napi_bigint64_array;
   int64_t bags = static_cast<int64_t>(indices->elements);
@@ -234,9 +251,9 @@ Napi::Value TableWrap::Bag(const Napi::CallbackInfo& info) {
   group.out = static_cast<float*>(out->data);
   group.out_row_stride = group.table.dim;
   LookupReport report;
-  RunLookup(*backend,
-            {&group, 1, 0, bags, *policy == "zero" ? OutOfRange::kZero : OutOfRange::kError},
-            threads_, &report);
+  const Status status = table_->Look(
+      group, bags, *policy == "zero" ? OutOfRange::kZero : OutOfRange::kError, threads_, &report);
+  if (!status.ok()) return Throw(env, status);
   if (report.failed) {
     return Throw(env,
                  {ErrorCode::kIndexOutOfRange,
@@ -247,12 +264,56 @@ Napi::Value TableWrap::Bag(const Napi::CallbackInfo& info) {
   return Napi::Number::New(env, static_cast<double>(report.zeroed));
 }
 
+// Arguments: ids, rows, whether rows are encoded.
+Napi::Value TableWrap::Update(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (table_ == nullptr) return Throw(env, {ErrorCode::kModelClosed, "the table was closed"});
+  Result<ArrayView> given = ReadTypedArray(env, info[0], "ids");
+  if (!given.ok()) return Throw(env, given.status());
+  if (!IsIds(*given)) {
+    return Throw(
+        env, {ErrorCode::kDtypeMismatch,
+              "expected an Int32Array or BigInt64Array for ids but received " + Received(info[0])});
+  }
+  Result<ArrayView> data = ReadTypedArray(env, info[1], "rows");
+  if (!data.ok()) return Throw(env, data.status());
+  const bool encoded = info[2].ToBoolean();
+  const TableView shape = table_->shape();
+  const size_t row_bytes =
+      encoded ? RowBytes(shape.storage, shape.dim) : sizeof(float) * static_cast<size_t>(shape.dim);
+  if (!encoded && data->type != napi_float32_array) {
+    return Throw(env, {ErrorCode::kDtypeMismatch, "expected a Float32Array for rows"});
+  }
+  if (data->bytes() != given->elements * row_bytes) {
+    return Throw(env, {ErrorCode::kShapeMismatch,
+                       "expected " + std::to_string(given->elements * row_bytes) +
+                           " bytes of rows but received " + std::to_string(data->bytes())});
+  }
+  std::vector<int64_t> ids(given->elements);
+  for (size_t i = 0; i < ids.size(); ++i) {
+    ids[i] = given->type == napi_int32_array ? static_cast<const volatile int32_t*>(given->data)[i]
+                                             : static_cast<const volatile int64_t*>(given->data)[i];
+  }
+  std::vector<std::byte> copy;
+  const void* source = StableData(*data, &copy);
+  std::vector<std::byte> rows;
+  if (!encoded) {
+    rows.resize(ids.size() * RowBytes(shape.storage, shape.dim));
+    EncodeRows(static_cast<const float*>(source), static_cast<int64_t>(ids.size()), shape.dim,
+               shape.storage, rows.data());
+    source = rows.data();
+  }
+  const Status status = table_->Update(ids, static_cast<const std::byte*>(source));
+  return status.ok() ? env.Undefined() : Throw(env, status);
+}
+
 Napi::Value TableWrap::Stats(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   if (table_ == nullptr) return Throw(env, {ErrorCode::kModelClosed, "the table was closed"});
   Napi::Object object = Napi::Object::New(env);
   object.Set("tableBytes", static_cast<double>(table_->bytes()));
   object.Set("hugePageBytes", static_cast<double>(table_->huge_page_bytes()));
+  object.Set("deviceBytes", static_cast<double>(table_->device_bytes()));
   return object;
 }
 

@@ -6,7 +6,7 @@
 #include <memory>
 #include <vector>
 
-#include "bundle/bundle.h"
+#include "core/lookup_table.h"
 #include "napi/addon_api.h"
 #include "napi/guard.h"
 
@@ -21,10 +21,11 @@ class TableWrap : public GuardedWrap<TableWrap> {
 
  private:
   Napi::Value Bag(const Napi::CallbackInfo& info);
+  Napi::Value Update(const Napi::CallbackInfo& info);
   Napi::Value Stats(const Napi::CallbackInfo& info);
   Napi::Value Close(const Napi::CallbackInfo& info);
 
-  std::shared_ptr<const TableStorage> table_;
+  std::shared_ptr<LookupTable> table_;
   int threads_ = 1;
   std::vector<int64_t> offsets_;  // checked copy: the caller's may be shared with other threads
 };

@@ -4,7 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
-import { type Batch, importModel, loadModel, type Model } from '../../lib/index.js';
+import {
+  type Batch,
+  importModel,
+  type LoadOptions,
+  loadModel,
+  type Model,
+} from '../../lib/index.js';
 
 const source = fileURLToPath(new URL('../../examples/movielens/model.onnx', import.meta.url));
 
@@ -21,7 +27,10 @@ export interface ExampleOutputs {
 }
 export type ExampleModel = Model<ExampleInputs, ExampleOutputs>;
 export type ExampleBatch = Batch<ExampleInputs>;
-export const loadExample = loadModel<ExampleInputs, ExampleOutputs>;
+/** The same tests run for every device. */
+export const device = process.env['GYRFALCON_TEST_DEVICE'] ?? 'cpu';
+export const loadExample = (directory: string, options: LoadOptions = {}): Promise<ExampleModel> =>
+  loadModel<ExampleInputs, ExampleOutputs>(directory, { device, ...options });
 
 /** Of models whose inputs a test finds by what the model says of them. */
 // biome-ignore lint/suspicious/noExplicitAny: known at run time

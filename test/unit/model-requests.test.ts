@@ -124,7 +124,7 @@ test('foreign batches, other values and closed models are refused', async () => 
 
 test('options that cannot be met', async () => {
   const load = (options: object) => loadExample(bundle, options as LoadOptions);
-  await expect(load({ device: 'cuda:0' })).rejects.toEqual(code('DEVICE_UNAVAILABLE'));
+  await expect(load({ device: 'cuda:9999' })).rejects.toEqual(code('DEVICE_UNAVAILABLE'));
   await expect(load({ engine: 'tensorrt' })).rejects.toEqual(code('ENGINE_UNAVAILABLE'));
   await expect(load({ onnxruntime: '/nowhere' })).rejects.toEqual(code('ENGINE_UNAVAILABLE'));
   await expect(load({ threads: 0 })).rejects.toEqual(code('INVALID_ARGUMENT'));
