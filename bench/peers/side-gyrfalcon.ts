@@ -60,20 +60,21 @@ async function loadBundle(command: LoadCommand): Promise<SideModel> {
 }
 
 async function loadBag(command: LoadCommand): Promise<SideModel> {
-  const { storage, hotness = 1 } = command;
-  const options = { tensor: 'table', storage, dim: command.dim };
+  const { storage, hotness = 1, threads } = command;
+  const options = { tensor: 'table', storage, dim: command.dim, threads };
   const table = await EmbeddingTable.fromSafetensors(
     command.file ?? '',
     options as Parameters<typeof EmbeddingTable.fromSafetensors>[1],
   );
+  const { tableBytes, hugePageBytes } = table.stats();
   const ids = { indices: new Int32Array(), offsets: new Int32Array(), out: new Float32Array() };
   return {
     details: {
       version: capabilities().version,
       isa: capabilities().cpu.isa,
-      // A lookup runs on the thread of its caller, however many cores this process has.
-      threads: 1,
-      tableBytes: table.bytes,
+      threads,
+      tableBytes,
+      hugePages: tableBytes === 0 ? 0 : Math.min(1, hugePageBytes / tableBytes),
       storages: [table.storage],
     },
     shape: ({ batch, idWidth }) => {

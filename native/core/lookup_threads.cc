@@ -11,8 +11,10 @@
 namespace gyrfalcon {
 namespace {
 
-// Some 15 microseconds of random reads: below that waking a helper costs more than it gives.
-constexpr int64_t kAloneLines = 4096;
+// Of random reads by one thread, about.
+constexpr int64_t kNanosecondsPerLine = 8;
+// Some 15 microseconds: below that a helper costs more than it gives.
+constexpr int64_t kAloneLines = 2048;
 // A part begins without prefetched rows: shorter ones would feel it.
 constexpr int64_t kPartLines = 1024;
 // Helpers wake late and cores are shared, so threads take parts as they come.
@@ -85,7 +87,7 @@ void RunLookup(const LookupBackend& backend, const LookupRequest& request, int t
   const int64_t parts =
       std::clamp<int64_t>(lines / kPartLines, 2, int64_t{threads} * kPartsPerThread);
   Team team(backend, request, lines, parts);
-  RunWithHelpers({&Team::Work, &team}, threads - 1);
+  RunWithHelpers({&Team::Work, &team}, threads - 1, lines * kNanosecondsPerLine);
   team.Report(report);
 }
 

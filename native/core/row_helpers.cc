@@ -19,10 +19,21 @@ namespace {
 // does not take another's work for its own.
 enum : uint32_t { kIdle = 0, kClaimed = 1, kPosted = 2, kRunning = 3, kMask = 3, kNext = 4 };
 
-constexpr std::chrono::microseconds kSpin(5);
+using Clock = std::chrono::steady_clock;
+
+// Waking a thread takes longer than many a score. So a helper whose last work came within kSoon of
+// the one before waits for the next that long without sleeping: who scores again and again finds
+// it awake, and a core is kept from others for at most as long as the gaps that it bridges.
+constexpr std::chrono::microseconds kSoon(200);
+constexpr std::chrono::microseconds kSeldom(5);
+// A caller waits for work that runs: usually the rest of one part.
+constexpr std::chrono::microseconds kLastPart(100);
+// A thread that sleeps begins about this much later, and costs its caller a system call.
+constexpr int64_t kWakeNanoseconds = 60000;
 
 struct alignas(64) Helper {
   std::atomic<uint32_t> word{kIdle};
+  std::atomic<bool> asleep{false};
   HelpedWork work{};
   int thread = 0;
 };
@@ -33,33 +44,43 @@ void Pause() {
 #endif
 }
 
-// Until the word is no longer `from`: spins a little, then sleeps.
-uint32_t Await(const std::atomic<uint32_t>& word, uint32_t from) {
-  const auto end = std::chrono::steady_clock::now() + kSpin;
+// Until the word is no longer `from`, or the time has passed: then it is still `from`.
+uint32_t SpinWhile(const std::atomic<uint32_t>& word, uint32_t from, Clock::duration longest) {
+  const auto end = Clock::now() + longest;
   do {
     for (int i = 0; i < 32; ++i) {
       const uint32_t now = word.load(std::memory_order_acquire);
       if (now != from) return now;
       Pause();
     }
-  } while (std::chrono::steady_clock::now() < end);
-  word.wait(from, std::memory_order_acquire);
-  return word.load(std::memory_order_acquire);
+  } while (Clock::now() < end);
+  return from;
 }
 
 void Help(Helper* helper) {
   uint32_t word = helper->word.load(std::memory_order_acquire);
+  Clock::time_point idle_since = Clock::now();
+  Clock::duration patience = kSeldom;
   for (;;) {
     if ((word & kMask) != kPosted) {
-      word = Await(helper->word, word);
+      // Claims that come to nothing change the word too; they do not restart the patience.
+      const uint32_t now = SpinWhile(helper->word, word, idle_since + patience - Clock::now());
+      if (now == word) {
+        helper->asleep.store(true, std::memory_order_relaxed);
+        helper->word.wait(word, std::memory_order_acquire);
+        helper->asleep.store(false, std::memory_order_relaxed);
+      }
+      word = helper->word.load(std::memory_order_acquire);
       continue;
     }
     const uint32_t running = (word & ~kMask) | kRunning;
     if (!helper->word.compare_exchange_strong(word, running, std::memory_order_acq_rel)) continue;
+    patience = Clock::now() - idle_since <= kSoon ? kSoon : kSeldom;
     helper->work.run(helper->work.context, helper->thread);
     word = running & ~kMask;
     helper->word.store(word, std::memory_order_release);
     helper->word.notify_all();
+    idle_since = Clock::now();
   }
 }
 
@@ -86,14 +107,16 @@ class Helpers {
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
   }
 
-  void Run(const HelpedWork& work, int wanted) {
+  void Run(const HelpedWork& work, int wanted, int64_t nanoseconds) {
     std::array<Claim, kMaxHelpers> claims;
     int claimed = 0;
+    const bool may_wake = MayWake(nanoseconds);
     const int have = count_.load(std::memory_order_acquire);
     for (int i = 0; i < have && claimed < std::min(wanted, kMaxHelpers); ++i) {
       Helper& helper = helpers_[static_cast<size_t>(i)];
       uint32_t word = helper.word.load(std::memory_order_relaxed);
       if ((word & kMask) != kIdle) continue;
+      if (!may_wake && helper.asleep.load(std::memory_order_relaxed)) continue;
       const uint32_t next = (word & ~kMask) + kNext;
       if (!helper.word.compare_exchange_strong(word, next | kClaimed, std::memory_order_acq_rel)) {
         continue;
@@ -112,7 +135,11 @@ class Helpers {
                                                      std::memory_order_acq_rel)) {
         continue;  // it never began
       }
-      while (word == (claim.count | kRunning)) word = Await(claim.helper->word, word);
+      while (word == (claim.count | kRunning)) {
+        const uint32_t now = SpinWhile(claim.helper->word, word, kLastPart);
+        if (now == word) claim.helper->word.wait(word, std::memory_order_acquire);
+        word = claim.helper->word.load(std::memory_order_acquire);
+      }
     }
   }
 
@@ -122,8 +149,16 @@ class Helpers {
     uint32_t count = 0;
   };
 
+  // For much work, or when work comes so often that those who are woken now will stay awake.
+  bool MayWake(int64_t nanoseconds) {
+    const Clock::rep now = Clock::now().time_since_epoch().count();
+    const Clock::rep last = last_run_.exchange(now, std::memory_order_relaxed);
+    return nanoseconds >= kWakeNanoseconds || Clock::duration(now - last) <= kSoon;
+  }
+
   std::mutex mutex_;
   std::atomic<int> count_{0};
+  std::atomic<Clock::rep> last_run_{0};
   std::array<Helper, kMaxHelpers> helpers_;
 };
 
@@ -136,6 +171,8 @@ Helpers& Shared() {
 
 void StartHelpers(int count) { Shared().Start(count); }
 
-void RunWithHelpers(const HelpedWork& work, int helpers) { Shared().Run(work, helpers); }
+void RunWithHelpers(const HelpedWork& work, int helpers, int64_t nanoseconds) {
+  Shared().Run(work, helpers, nanoseconds);
+}
 
 }  // namespace gyrfalcon

@@ -4,6 +4,8 @@
 #ifndef GYRFALCON_CORE_ROW_HELPERS_H_
 #define GYRFALCON_CORE_ROW_HELPERS_H_
 
+#include <cstdint>
+
 namespace gyrfalcon {
 
 inline constexpr int kMaxHelpers = 63;
@@ -18,8 +20,10 @@ struct HelpedWork {
 };
 
 // Runs work on this thread and on up to `helpers` idle ones, and returns when all of them are done.
-// Helpers that do not start before this thread is done are not waited for. Allocates nothing.
-void RunWithHelpers(const HelpedWork& work, int helpers);
+// Helpers that do not start before this thread is done are not waited for. `nanoseconds` is about
+// how long this thread would need alone: for little work, helpers that sleep are left asleep unless
+// more such work is to be expected. Allocates nothing.
+void RunWithHelpers(const HelpedWork& work, int helpers, int64_t nanoseconds);
 
 }  // namespace gyrfalcon
 

@@ -12,7 +12,7 @@
 
 namespace gyrfalcon {
 
-inline constexpr int64_t kMaxChunk = 16;
+inline constexpr int64_t kMaxChunk = 32;
 
 // No default member initialisers below: they would make constructors that -O0 emits in the ISA
 // files.

@@ -11,7 +11,7 @@
 namespace gyrfalcon {
 namespace {
 
-constexpr uint64_t kLineBytes = 64;
+constexpr int64_t kLineBytes = 64;
 
 // The cursor that runs ahead. It counts cache lines, not rows, so that the distance fits wide and
 // narrow tables alike. It reads ids only to prefetch: the walk loads and checks them again.
@@ -65,14 +65,15 @@ class Ahead {
   void PrefetchRun() {
     const uint64_t row_bytes = plan_.row_bytes;
     const int64_t step = plan_.stream.step;
-    const bool straddles = row_bytes % kLineBytes != 0;
+    // One for each line that a row can touch: a second for the same line is not free.
+    const int64_t inner_bytes = (plan_.lines - 1) * kLineBytes;
     do {
       const auto id = static_cast<int64_t>(LoadAs<Index>(ids_));
       const uint64_t row = static_cast<uint64_t>(id) + static_cast<uint64_t>(*add_);
       if (row < rows_) [[likely]] {
         const std::byte* const begin = table_ + row * row_bytes;
-        for (uint64_t at = 0; at < row_bytes; at += kLineBytes) Isa::Prefetch(begin + at);
-        if (straddles) Isa::Prefetch(begin + row_bytes - 1);
+        for (int64_t at = 0; at < inner_bytes; at += kLineBytes) Isa::Prefetch(begin + at);
+        Isa::Prefetch(begin + row_bytes - 1);
       }
       add_ += plan_.stream.add_step;
       in_flight_ += plan_.lines;
@@ -113,6 +114,21 @@ struct Resolved {
   int64_t bad_id = 0;
 };
 
+// The usual ids, side by side and all in range, without a branch for each: where their rows lie, or
+// false when one is out of range.
+template <typename Index>
+[[gnu::always_inline]] inline bool ResolveAll(const std::byte* ids, uint64_t add, uint64_t rows,
+                                              uint64_t row_bytes, int64_t size, Chunk* chunk) {
+  uint64_t outside = 0;
+  for (int64_t i = 0; i < size; ++i) {
+    const auto id = static_cast<int64_t>(LoadAs<Index>(ids + i * int64_t{sizeof(Index)}));
+    const uint64_t row = static_cast<uint64_t>(id) + add;
+    outside |= row >= rows ? 1 : 0;
+    chunk->offsets[i] = row * row_bytes;
+  }
+  return outside == 0;
+}
+
 // Loads and checks ids [begin, begin + size) and writes where their rows lie. kCompact: positions
 // that contribute nothing are left out; else they become kNoRow.
 template <typename Index, bool kCompact>
@@ -123,6 +139,12 @@ Resolved Resolve(const BagGroup& group, uint64_t row_bytes, OutOfRange policy,
   const std::byte* const ids = positions.ids + begin * positions.id_step;
   const int64_t* const add = positions.add + begin * positions.add_step;
   const float* const weights = positions.weights;
+  if (weights == nullptr && !group.has_padding && positions.add_step == 0 &&
+      positions.id_step == int64_t{sizeof(Index)} &&
+      ResolveAll<Index>(ids, static_cast<uint64_t>(*add), rows, row_bytes, size, chunk)) {
+    resolved.counted = chunk->size = size;
+    return resolved;
+  }
   int64_t kept = 0;
   for (int64_t i = 0; i < size; ++i) {
     const auto id = static_cast<int64_t>(LoadAs<Index>(ids + i * positions.id_step));

@@ -12,7 +12,7 @@
 namespace gyrfalcon::fused {
 namespace {
 
-// Below this much work a second thread costs more than it gives: it has to be woken.
+// Below this much work a second thread costs more than it gives.
 constexpr double kAloneNanoseconds = 15000.0;
 // Multiplications and additions, as plans count them, that a thread does in a nanosecond.
 constexpr double kOperationsPerNanosecond = 50.0;
@@ -135,8 +135,9 @@ Status FusedContext::Run(int64_t rows) {
   block_ = plan_.layout.block_rows;
   next_row_.store(0, std::memory_order_relaxed);
   int threads = static_cast<int>(std::min<int64_t>(threads_, rows));
-  const double work = plan_.row_operations * static_cast<double>(rows);
-  if (work < kAloneNanoseconds * kOperationsPerNanosecond) threads = 1;
+  const double nanoseconds =
+      plan_.row_operations * static_cast<double>(rows) / kOperationsPerNanosecond;
+  if (nanoseconds < kAloneNanoseconds) threads = 1;
   if (threads == 1) {
     RunBlocks(this, 0);
   } else {
@@ -144,7 +145,8 @@ Status FusedContext::Run(int64_t rows) {
     const int64_t blocks = (rows + block_ - 1) / block_;
     const int64_t even = (blocks + threads - 1) / threads * threads;
     block_ = (rows + even - 1) / even;
-    RunWithHelpers({&FusedContext::RunBlocks, this}, threads - 1);
+    RunWithHelpers({&FusedContext::RunBlocks, this}, threads - 1,
+                   static_cast<int64_t>(std::min(nanoseconds, 1e15)));
   }
   if (state_.exchange(State::kIdle) == State::kCancelled) {
     return {ErrorCode::kAborted, "the run was cancelled"};
