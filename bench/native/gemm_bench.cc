@@ -1,6 +1,6 @@
 // Matrix products with packed weights: kernels x precision x shape x rows.
 //
-// Arguments: m (rows of x), k, n. GFLOP/s counts 2·m·k·n; weights stay in the caches that hold
+// Arguments: m (rows of x), k, n. GFLOP/s counts 2·m·k·n; weights stay in the caches that can hold
 // them, as they do between the blocks of a batch. Google Benchmark's --benchmark_filter picks
 // cases.
 #include <benchmark/benchmark.h>
@@ -70,7 +70,14 @@ const int registered = [] {
             RunCase(state, kernels, precision);
           });
       for (const int64_t m : {1, 4, 16, 64}) {
-        for (const Shape shape : {Shape{13, 512}, {512, 256}, {479, 512}, {1024, 1024}, {256, 1}}) {
+        // The last ones are larger than the second-level cache, and than most third-level ones.
+        for (const Shape shape : {Shape{13, 512},
+                                  {512, 256},
+                                  {479, 512},
+                                  {1024, 1024},
+                                  {256, 1},
+                                  {3456, 1024},
+                                  {4096, 4096}}) {
           bench->Args({m, shape.k, shape.n});
         }
       }

@@ -11,6 +11,9 @@ namespace {
 
 // Of the activations of a block: half of a common second-level cache, the weights take the rest.
 constexpr int64_t kBlockElements = int64_t{384} * 1024 / 4;
+// Weights that do not fit that cache are read anew for every block. Larger blocks then pay until
+// their activations, which are written once and read a few times, are as many bytes to move.
+constexpr int64_t kWeightsPerActivation = 4;
 constexpr int64_t kLine = 16;  // floats
 
 int64_t RoundUp(int64_t n) { return (n + kLine - 1) / kLine * kLine; }
@@ -44,8 +47,8 @@ class Layouter {
     SetStrides();
     FindLifetimes();
     const int64_t per_row = Allocate(1);
-    layout_.block_rows =
-        std::clamp<int64_t>(kBlockElements / std::max<int64_t>(per_row, 1), 1, block_limit);
+    const int64_t block = std::max(kBlockElements, WeightElements() / kWeightsPerActivation);
+    layout_.block_rows = std::clamp<int64_t>(block / std::max<int64_t>(per_row, 1), 1, block_limit);
     layout_.scratch_elements = Allocate(layout_.block_rows);
     // Parts last: until here their offsets are within their parents.
     for (int value = Count() - 1; value >= 0; --value) {
@@ -56,6 +59,14 @@ class Layouter {
   }
 
  private:
+  int64_t WeightElements() const {
+    int64_t elements = 0;
+    for (const Node& node : graph_.nodes) {
+      if (node.op == Op::kLinear) elements += ShapeOf(node.in[1]).elements;
+    }
+    return elements;
+  }
+
   const ValueShape& ShapeOf(int value) const { return shapes_[static_cast<size_t>(value)]; }
   ValuePlace& At(int value) { return layout_.values[static_cast<size_t>(value)]; }
   RootPlace& Root(int value) { return layout_.roots[static_cast<size_t>(value)]; }

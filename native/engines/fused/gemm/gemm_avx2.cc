@@ -18,6 +18,7 @@ struct Avx2 {
   static constexpr int kWidth = 8;
   static constexpr int kPanelVecs = 2;
   static constexpr int kMaxRows = 6;
+  static constexpr int kWideRows = 1;
 
   static Tail MakeTail(int64_t n) {
     const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);

@@ -14,6 +14,7 @@ struct Neon {
   static constexpr int kWidth = 4;
   static constexpr int kPanelVecs = 4;
   static constexpr int kMaxRows = 6;
+  static constexpr int kWideRows = 1;
 
   static Tail MakeTail(int64_t n) { return n; }
   static Vec Zero() { return vdupq_n_f32(0.0f); }

@@ -11,6 +11,7 @@ struct Portable {
   static constexpr int kWidth = 4;
   static constexpr int kPanelVecs = 2;
   static constexpr int kMaxRows = 4;
+  static constexpr int kWideRows = 1;
 
   static Tail MakeTail(int64_t n) { return n; }
   static Vec Zero() { return Vec{}; }

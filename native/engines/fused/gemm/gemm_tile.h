@@ -13,10 +13,11 @@
 //   Zero, Set1, Add, Mul, MulAdd, Max(a, b) and Min(a, b) (b where one is not a number),
 //   SelectPositive(x, a, b)               a where x > 0, else b
 //   LoadF32, StoreF32 and their Tail forms; Total(v), the sum of the lanes
-//   kPanelVecs, kMaxRows                  the largest tile that fits its registers
+//   kPanelVecs, kMaxRows                  a panel, and the most rows of a tile
+//   kWideRows                             tiles of up to so many rows take two panels at a time
 // and a policy `Weights`
 //   Acc, kUnit, kElementBytes, kXBytes    of one element of x
-//   kWideRows                             tiles of up to so many rows take two panels at a time
+//   kWideRows                             as above
 //   Start, LoadWeights(at), LoadX(at), Dot(acc, x, w)
 //   kHasScale, kHasLow, ToFloat(acc)
 //   PrepareX(args, scratch)               when x is not read in place
@@ -30,6 +31,13 @@
 
 namespace gyrfalcon::fused {
 namespace {
+
+// Weights of large networks come from memory anew for each block of rows: tiles of kAheadRows rows
+// and more, which take long enough, ask for what they will need this many bytes later. Below that
+// it would cost more than it gives: one row was 15 % slower with weights in L3.
+constexpr int64_t kAheadBytes = 8192;
+constexpr int kAheadRows = 6;
+constexpr int64_t kLineBytes = 64;
 
 struct Tile {
   const std::byte* x;
@@ -187,6 +195,12 @@ template <class Isa, class Weights, int kRows, int kVecs>
     for (int v = 0; v < kVecs; ++v) {
       b[v] = Weights::LoadWeights(w + (v / Isa::kPanelVecs) * second +
                                   (v % Isa::kPanelVecs) * kVecBytes);
+    }
+    if constexpr (kRows >= kAheadRows) {
+#pragma GCC unroll 8
+      for (int64_t at = 0; at < kVecs * kVecBytes; at += kLineBytes) {
+        __builtin_prefetch(w + kAheadBytes + at, 0, 2);
+      }
     }
 #pragma GCC unroll 16
     for (int i = 0; i < kRows; ++i) {
@@ -362,7 +376,7 @@ struct F32Weights {
   static constexpr int kUnit = 1;
   static constexpr int kElementBytes = 4;
   static constexpr int kXBytes = 4;
-  static constexpr int kWideRows = Isa::kMaxRows / 4;
+  static constexpr int kWideRows = Isa::kWideRows;
   static constexpr bool kHasScale = false;
   static constexpr bool kHasLow = false;
   static Acc Start() { return Isa::Zero(); }
