@@ -48,6 +48,13 @@ std::vector<PairTile> MakePairTiles(const std::vector<int32_t>& pairs) {
     tiles[t].right[cell % 4] = entry.right_tile * 4 + entry.cell % 4;
     tiles[t].place[cell] = entry.place;
   }
+  for (PairTile& tile : tiles) {
+    for (int i = 0; i < 4; ++i) {
+      const int32_t* const place = tile.place + 4 * i;
+      tile.in_a_row[i] = place[0] >= 0 && place[1] == place[0] + 1 && place[2] == place[0] + 2 &&
+                         place[3] == place[0] + 3;
+    }
+  }
   return tiles;
 }
 

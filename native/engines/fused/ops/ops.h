@@ -40,6 +40,7 @@ struct PairTile {
   int32_t left[4];
   int32_t right[4];
   int32_t place[16];
+  bool in_a_row[4];  // results (i, 0) … (i, 3) go to one place after another
 };
 
 struct PairwiseArgs {

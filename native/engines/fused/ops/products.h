@@ -99,6 +99,10 @@ template <class V, int kLeft, int kRight>
     step([ at, d ](const float* row)
              __attribute__((always_inline)) { return V::LoadFirst(row + at, d - at); });
   }
+  if constexpr (kLeft == 4 && kRight == 4 && V::kSums16) {
+    V::Sum16(sums, out);
+    return;
+  }
 #pragma GCC unroll 4
   for (int i = 0; i < kLeft; ++i) {
     if constexpr (kRight == 4) {
@@ -189,8 +193,15 @@ void Pairwise(const PairwiseArgs& args) {
     for (int i = 0; i < 4; i += kLeft) {
       DotTile<V, kLeft, 4>(left + i, right, args.d, out + 4 * i);
     }
-    for (int i = 0; i < 16; ++i) {
-      if (tile.place[i] >= 0) args.y[tile.place[i]] = out[i];
+    for (int i = 0; i < 4; ++i) {
+      const int32_t* const place = tile.place + 4 * i;
+      if (tile.in_a_row[i]) {
+        __builtin_memcpy(args.y + place[0], out + 4 * i, 4 * sizeof(float));
+        continue;
+      }
+      for (int j = 0; j < 4; ++j) {
+        if (place[j] >= 0) args.y[place[j]] = out[4 * i + j];
+      }
     }
   }
 }

@@ -38,6 +38,7 @@ struct Generic {
   using Vec = typename VectorTypes<W>::Vec;
   using Int = typename VectorTypes<W>::Int;
   static constexpr int kWidth = W;
+  static constexpr bool kSums16 = false;  // true where a policy has Sum16
 
   GYR_VECTOR Vec Set1(float x) { return Vec{} + x; }
   GYR_VECTOR Int SetInt(int32_t x) { return Int{} + x; }
