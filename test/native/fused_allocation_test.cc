@@ -120,7 +120,8 @@ TEST(FusedHelpers, ThatCannotBeStartedAreDoneWithout) {
   }
   StartHelpers(6);
   std::atomic<int> ran{0};
-  RunWithHelpers({[](void* count, int) { ++*static_cast<std::atomic<int>*>(count); }, &ran}, 6, 1'000'000);
+  RunWithHelpers({[](void* count, int) { ++*static_cast<std::atomic<int>*>(count); }, &ran}, 6,
+                 1'000'000);
   EXPECT_GE(ran.load(), 1);
   EXPECT_LE(ran.load(), 7);
 }
