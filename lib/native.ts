@@ -192,6 +192,17 @@ export interface NativeCudaProbe {
   }[];
 }
 
+export interface NativeCacheTrace {
+  /** At least as many as asked for. */
+  readonly slots: number;
+  readonly counted: number;
+  readonly hits: number;
+  readonly lruHits: number;
+  readonly topHits: number;
+  readonly insertions: number;
+  readonly evictions: number;
+}
+
 export interface Native {
   readonly version: string;
   errorCodes(): string[];
@@ -259,6 +270,16 @@ export interface Native {
   engineFromFile(path: string, threads: number, ortLibrary: string): Promise<NativeEngine>;
   encodeRows(src: Float32Array, rows: number, dim: number, storage: StorageName): Uint8Array;
   Xxh64: new () => NativeHash;
+  /**
+   * What a device's row cache would find of ids that are looked up in turn; hits count from id
+   * `warmUp` on. Works on this thread. @throws LIMIT_EXCEEDED, INDEX_OUT_OF_RANGE
+   */
+  traceCache(
+    ids: Int32Array,
+    tableRows: number,
+    cacheRows: number,
+    warmUp: number,
+  ): NativeCacheTrace;
 }
 
 let loaded: Native | undefined;

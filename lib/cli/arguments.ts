@@ -4,6 +4,7 @@ import { InvalidArgumentError } from 'commander';
 import type { StorageName } from '../import/manifest.js';
 import { isStorageName, STORAGE_NAMES } from '../import/storage.js';
 import { OTHER_TABLES } from '../import/table-storage.js';
+import type { TraceSource } from './cache-trace.js';
 
 /** How bench draws ids: all alike, or by Zipf's law with this exponent. */
 export type Skew = { kind: 'uniform' } | { kind: 'zipf'; exponent: number };
@@ -63,6 +64,13 @@ export function tableDtypes(
     chosen[name] = storage;
   }
   return chosen;
+}
+
+/** `zipf:EXPONENT`, or a file's name. */
+export function traceSource(text: string): TraceSource {
+  if (!text.startsWith('zipf:')) return { kind: 'file', path: text };
+  const law = skew(text);
+  return { kind: 'zipf', exponent: law.kind === 'zipf' ? law.exponent : 0 };
 }
 
 /** `uniform` or `zipf:EXPONENT` */

@@ -3,9 +3,18 @@ import { readFileSync } from 'node:fs';
 
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 
-import { dims, numberList, seconds, skew, tableDtypes, wholeNumber } from './arguments.js';
+import {
+  dims,
+  numberList,
+  seconds,
+  skew,
+  tableDtypes,
+  traceSource,
+  wholeNumber,
+} from './arguments.js';
 import { bench } from './bench.js';
 import { objectives } from './bench-slo.js';
+import { cacheTrace } from './cache-trace.js';
 import { importCommand } from './import-command.js';
 import { info } from './info.js';
 import { inspect } from './inspect.js';
@@ -22,6 +31,8 @@ A failure prints "error CODE: message", or {"error": {"code", "message"}} with -
 const PRECISIONS = ['f32', 'bf16', 'int8'];
 const MOST_ROWS = 65_536;
 const MOST_THREADS = 1024;
+const MOST_CACHE_ROWS = 2 ** 31;
+const MOST_LOOKUPS = 2 ** 28;
 
 /** Runs one command. @returns the exit code */
 export async function run(args: readonly string[], io: Io): Promise<number> {
@@ -150,7 +161,7 @@ Inputs with several elements are arrays, nested or flat; ragged inputs are array
 
   finish(
     command('bench', 'measure latency and throughput on random requests')
-      .argument('<bundle>', "the bundle's directory")
+      .argument('[bundle]', "the bundle's directory; none with --cache-trace")
       .option('--batch <n,…>', 'rows of one call', numberList(MOST_ROWS), [1, 16, 128, 512])
       .option('--threads <n,…>', 'threads of the dense network', numberList(MOST_THREADS), [1])
       .option('--skew <law>', 'of ids: uniform or zipf:EXPONENT', skew, {
@@ -181,8 +192,27 @@ Inputs with several elements are arrays, nested or flat; ragged inputs are array
       )
       .option('--seed <n>', 'of the requests', wholeNumber(0), 1)
       .option('--dim <name=size>', 'size of a free dimension (repeat)', dims)
+      .option(
+        '--cache-trace <trace>',
+        "zipf:EXPONENT or a file of ids: a row cache's hit rates",
+        traceSource,
+      )
+      .option(
+        '--cache-rows <n,…>',
+        'of --cache-trace: sizes of the cache',
+        numberList(MOST_CACHE_ROWS),
+      )
+      .option('--table-rows <n>', 'of --cache-trace: rows of the table', wholeNumber(1))
+      .option('--lookups <n>', 'of --cache-trace: ids at most', wholeNumber(1, MOST_LOOKUPS))
       .addOption(library()),
-  ).action((bundle, flags) => bench(bundle, flags, io));
+  ).action((bundle: string | undefined, flags, self: Command) => {
+    if (flags.cacheTrace !== undefined) {
+      if (bundle !== undefined) self.error('expected no bundle with --cache-trace');
+      return cacheTrace(flags, io);
+    }
+    if (bundle === undefined) self.error("missing required argument 'bundle'");
+    return bench(bundle, flags, io);
+  });
 
   return program;
 }

@@ -1,6 +1,7 @@
 // Table of contents of the addon; lib/native.ts declares the same exports.
 #include "napi/addon_api.h"
 #include "napi/batch_wrap.h"
+#include "napi/cache_trace_wrap.h"
 #include "napi/capabilities_wrap.h"
 #include "napi/codec_wrap.h"
 #include "napi/cuda_wrap.h"
@@ -39,6 +40,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   RegisterCapabilities(env, exports);
   RegisterCuda(env, exports);
   RegisterProgress(env, exports);
+  RegisterCacheTrace(env, exports);
   return exports;
 }
 

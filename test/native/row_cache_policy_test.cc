@@ -190,7 +190,7 @@ TEST(FrequencySketchTest, CountsStopAndHalve) {
   FrequencySketch sketch(64);
   sketch.Add(5, 300);
   EXPECT_EQ(sketch.Count(5), FrequencySketch::kMost);
-  sketch.Add(6, 64 * 16 - 301);
+  sketch.Add(6, 64 * 32 - 301);
   EXPECT_EQ(sketch.Count(5), FrequencySketch::kMost);
   sketch.Add(6);
   EXPECT_EQ(sketch.Count(5), FrequencySketch::kMost / 2);

@@ -22,8 +22,8 @@ namespace gyrfalcon::cuda {
 inline constexpr uint32_t kCacheWays = 8;
 inline constexpr uint32_t kNoTag = 0xffff;
 
-// In device memory, one for each cached table. The host writes `seed` while kernels run; nothing
-// else changes but `head`.
+// In device memory, one for each cached table. The host writes `seed` and `sample_mask` while
+// kernels run; nothing else changes but `head`.
 struct CacheArgs {
   uint64_t rows;         // [sets * 8] slots, the table's row_stride apart
   uint64_t tags;         // [sets][8] uint16

@@ -16,10 +16,10 @@ class FrequencySketch {
  public:
   static constexpr uint32_t kMost = 255;
 
-  // For `slots` rows that matter: four counters of a byte for each, halved after kWindow touches
+  // For `slots` rows that matter: kCounters of a byte for each, halved after kWindow touches
   // for each.
   explicit FrequencySketch(int64_t slots)
-      : counters_(std::bit_ceil(static_cast<size_t>(std::max<int64_t>(slots, 64)) * kDepth)),
+      : counters_(std::bit_ceil(static_cast<size_t>(std::max<int64_t>(slots, 64) * kCounters))),
         window_(std::max<int64_t>(slots, 64) * kWindow) {}
 
   void Add(uint32_t row, uint32_t times = 1) {
@@ -37,7 +37,8 @@ class FrequencySketch {
 
  private:
   static constexpr int kDepth = 4;
-  static constexpr int64_t kWindow = 16;
+  static constexpr int64_t kCounters = 16;  // for each slot
+  static constexpr int64_t kWindow = 32;
 
   std::array<size_t, kDepth> Places(uint32_t row) const {
     std::array<size_t, kDepth> at;

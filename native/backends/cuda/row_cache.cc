@@ -63,7 +63,7 @@ Status RowCache::Start() {
   args_.sets = geometry.sets;
   args_.mask = geometry.mask;
   args_.shift = geometry.shift;
-  args_.sample_mask = kSampled - 1;
+  args_.sample_mask = policy_.sampled() - 1;
   args_.ring_mask = kTouchRing - 1;
   const std::vector<uint16_t>& tags = policy_.tags();
   GYR_RETURN_IF_ERROR(
@@ -138,10 +138,13 @@ Status RowCache::Maintain() {
   const std::lock_guard lock(mutex_);
   if (!failure_.ok()) return failure_;
   TakeTouches();
-  // Other positions are sampled from now on.
+  // Other positions are sampled from now on, and as many as are of use.
   args_.seed += kSeedStep;
-  failure_ = device_->Write(memory_.args_address + offsetof(CacheArgs, seed), &args_.seed,
-                            sizeof(args_.seed));
+  args_.sample_mask = policy_.sampled() - 1;
+  constexpr size_t kFrom = offsetof(CacheArgs, sample_mask);
+  static_assert(offsetof(CacheArgs, seed) == kFrom + sizeof(args_.sample_mask));
+  failure_ = device_->Write(memory_.args_address + kFrom, &args_.sample_mask,
+                            sizeof(args_.sample_mask) + sizeof(args_.seed));
   if (failure_.ok()) failure_ = device_->Finish();
   if (failure_.ok()) failure_ = Replace(policy_.Plan(kRoundRows));
   return failure_;
@@ -179,8 +182,8 @@ Status RowCache::Update(const std::vector<int64_t>& ids, const std::byte* rows) 
   const std::lock_guard lock(mutex_);
   if (!failure_.ok()) return failure_;
   const size_t bytes = RowBytes(table_.storage, table_.dim);
-  for (size_t begin = 0; begin < ids.size(); begin += kRoundRows) {
-    const size_t count = std::min(kRoundRows, ids.size() - begin);
+  for (size_t begin = 0; begin < ids.size(); begin += kUpdateRows) {
+    const size_t count = std::min(kUpdateRows, ids.size() - begin);
     GYR_RETURN_IF_ERROR(UpdateSome(ids.data() + begin, count, rows + begin * bytes));
     if (!failure_.ok() && begin + count < ids.size()) return failure_;
   }

@@ -59,7 +59,7 @@ struct CachedTable {
 struct CacheStats {
   int64_t slots = 0;
   int64_t occupied = 0;
-  int64_t touches = 0;  // that were sampled: one of kSampled
+  int64_t touches = 0;  // that were sampled: one of RowCachePolicy::sampled()
   int64_t hits = 0;     // of these
   int64_t insertions = 0;
   int64_t evictions = 0;
@@ -74,9 +74,8 @@ struct CacheStats {
 class RowCache {
  public:
   static constexpr uint32_t kTouchRing = 8192;
-  static constexpr uint32_t kSampled = 16;
-  // Rows replaced, or updated behind closed doors, at a time.
-  static constexpr size_t kRoundRows = 1024;
+  static constexpr size_t kRoundRows = 4096;   // replaced in a round
+  static constexpr size_t kUpdateRows = 1024;  // updated at a time, behind closed doors
 
   // Writes an empty cache. The device's failures.
   static Result<std::unique_ptr<RowCache>> Make(const CachedTable& table,
@@ -95,7 +94,7 @@ class RowCache {
   // Writes rows, as they lie on the host, over those of `ids`; of equal ids the last one stays. A
   // lookup sees a row as it was or as it is, all of it. The caller is not inside the fence.
   // Precondition: ids are rows of the table. The device's failures: rows before the failing
-  // kRoundRows are updated, others are as they were.
+  // kUpdateRows are updated, others are as they were.
   Status Update(const std::vector<int64_t>& ids, const std::byte* rows);
 
   CacheStats stats() const;

@@ -22,6 +22,8 @@ struct CacheReplacement {
 class RowCachePolicy {
  public:
   static constexpr uint32_t kNoSlot = 0xffffffff;
+  static constexpr uint32_t kSampled = 16;  // powers of two
+  static constexpr uint32_t kSampledFilling = 2;
 
   explicit RowCachePolicy(const CacheGeometry& geometry);
 
@@ -34,6 +36,11 @@ class RowCachePolicy {
 
   // The row was asked for.
   void Touch(uint32_t row, uint32_t times = 1);
+
+  // Of so many touches one is to be sampled: more of them while there is room.
+  uint32_t sampled() const {
+    return occupied_ < geometry_.slots() / 8 * 7 ? kSampledFilling : kSampled;
+  }
 
   // At most `most` replacements, each of another slot, of rows touched since the last plan that
   // came more often than what they take the place of. The most frequent first. Changes nothing
