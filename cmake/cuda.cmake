@@ -10,9 +10,10 @@ endif()
 
 file(GLOB_RECURSE cusim_sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/test/cusim/*.cc)
 add_executable(gyrfalcon_cuda_tests EXCLUDE_FROM_ALL ${cusim_sources}
-  test/native/lookup_corner_test.cc test/native/lookup_differential_test.cc)
+  test/native/lookup_corner_test.cc test/native/lookup_differential_test.cc
+  test/cuda/host_test.cc)
 add_dependencies(gyrfalcon_cuda_tests gyrfalcon_cuda_kernels)
-target_include_directories(gyrfalcon_cuda_tests PRIVATE test test/native test/cusim/tests)
+target_include_directories(gyrfalcon_cuda_tests PRIVATE test test/native test/cusim/tests test/cuda)
 target_compile_definitions(gyrfalcon_cuda_tests PRIVATE
   GYRFALCON_PTX="${cuda_out}/gyrfalcon.ptx" LookupBackends=SimulatedLookupBackends)
 target_link_libraries(gyrfalcon_cuda_tests PRIVATE gyrfalcon_core GTest::gtest GTest::gtest_main)

@@ -56,7 +56,7 @@ struct SimEvent {
 };
 
 struct SimModule {
-  std::unique_ptr<cusim::Module> module;
+  cusim::Module* module = nullptr;  // of State::parsed
 };
 
 struct State {
@@ -65,6 +65,7 @@ struct State {
   std::set<SimStream*> streams;
   std::set<SimEvent*> events;
   std::set<SimModule*> modules;
+  std::map<const void*, std::unique_ptr<cusim::Module>> parsed;  // by image: parsing takes long
   std::set<std::vector<Op>*> graphs;
   std::set<std::vector<Op>*> execs;
   std::map<std::string, int, std::less<>> calls;
@@ -281,13 +282,16 @@ std::string_view PtxOf(const void* image) {
 
 CuResult ModuleLoadData(CuModule* module, const void* image) {
   SIM_ENTER("cuModuleLoadData", true);
-  auto parsed = cusim::ParsePtx(PtxOf(image));
-  if (const auto* const error = std::get_if<cusim::ParseError>(&parsed)) {
-    Misuse("line " + std::to_string(error->line) + " of the PTX: " + error->message);
-    return kCuNoBinaryForGpu;
+  std::unique_ptr<cusim::Module>& known = S().parsed[image];
+  if (known == nullptr) {
+    auto parsed = cusim::ParsePtx(PtxOf(image));
+    if (const auto* const error = std::get_if<cusim::ParseError>(&parsed)) {
+      Misuse("line " + std::to_string(error->line) + " of the PTX: " + error->message);
+      return kCuNoBinaryForGpu;
+    }
+    known.reset(std::get<cusim::Module*>(parsed));
   }
-  auto* const made = new SimModule;
-  made->module.reset(std::get<cusim::Module*>(parsed));
+  auto* const made = new SimModule{known.get()};
   S().modules.insert(made);
   *module = reinterpret_cast<CuModule>(made);
   return 0;

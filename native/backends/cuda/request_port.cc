@@ -90,7 +90,10 @@ Status RequestPort::Wait(DeviceReport* report) {
 }
 
 Status RequestPort::Drain() {
-  return device_->Check(device_->api().stream_synchronize(stream_.get()), "waiting for a stream");
+  const CuResult result = device_->api().stream_synchronize(stream_.get());
+  // It also returns errors of earlier work: callers free what the stream may be using.
+  if (result != kCuSuccess) device_->api().stream_synchronize(stream_.get());
+  return device_->Check(result, "waiting for a stream");
 }
 
 }  // namespace gyrfalcon::cuda
