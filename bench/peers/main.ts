@@ -9,7 +9,7 @@ import { currentLoad, describeEnvironment } from './environment.js';
 import { judge } from './goals.js';
 import { renderHtml } from './html.js';
 import { measureMemory } from './memory-limits.js';
-import { type Options, parseOptions, USAGE } from './options.js';
+import { type Options, parseOptions, portableArguments, USAGE } from './options.js';
 import type { Result } from './result.js';
 import { runBags } from './run-bags.js';
 import { runWorkload } from './run-models.js';
@@ -34,7 +34,7 @@ async function measure(options: Options, folder: string): Promise<Result> {
   const { cells, skipped, disagreements, sides, caps } = context;
   return {
     format: 'gyrfalcon-peers-1',
-    command: process.argv.slice(2),
+    command: portableArguments(process.argv.slice(2)),
     seed: options.seed,
     rounds: options.rounds,
     ms: options.ms,

@@ -161,3 +161,12 @@ function number(text: string, option: string, least: number, most: number, whole
 
 export const accessName = (access: Access): string =>
   access.kind === 'uniform' ? 'uniform' : `zipf:${access.exponent}`;
+
+/** The command line as it is kept with a result: without what names places on this machine. */
+export function portableArguments(args: readonly string[]): string[] {
+  const places = ['--python', '--out', '--keep'];
+  return args.filter((arg, i) => {
+    const [name = ''] = arg.split('=', 1);
+    return !places.includes(name) && !(places.includes(args[i - 1] ?? '') && !arg.startsWith('--'));
+  });
+}

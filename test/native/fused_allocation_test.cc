@@ -4,8 +4,10 @@
 #include <signal.h>
 
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -124,6 +126,38 @@ TEST(FusedHelpers, ThatCannotBeStartedAreDoneWithout) {
                  1'000'000);
   EXPECT_GE(ran.load(), 1);
   EXPECT_LE(ran.load(), 7);
+}
+
+// How many threads took part in one piece of work that waits a moment for others.
+int Joined(int64_t nanoseconds) {
+  std::atomic<int> joined{0};
+  const auto join = [](void* count, int) {
+    auto& all = *static_cast<std::atomic<int>*>(count);
+    ++all;
+    const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(100);
+    while (all < 2 && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+  };
+  RunWithHelpers({join, &joined}, 1, nanoseconds);
+  return joined;
+}
+
+TEST(FusedHelpers, SleepThroughLittleWorkUntilItComesOften) {
+  StartHelpers(1);
+  bool slept = false;
+  for (int i = 0; i < 100 && !slept; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    slept = Joined(1) == 1;
+  }
+  EXPECT_TRUE(slept);
+  bool woke = false;
+  for (int i = 0; i < 100'000 && !woke; ++i) woke = Joined(1) == 2;
+  EXPECT_TRUE(woke) << "work after work has to wake them";
+  woke = false;
+  for (int i = 0; i < 100 && !woke; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    woke = Joined(1'000'000'000) == 2;
+  }
+  EXPECT_TRUE(woke) << "and so has much work";
 }
 
 }  // namespace

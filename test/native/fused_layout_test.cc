@@ -102,6 +102,23 @@ TEST(FusedLayout, AConcatThatIsAnOutputIsWrittenWhereItIsBound) {
   EXPECT_EQ(laid.layout.scratch_elements, 0);
 }
 
+// Blocks of x [4000] times weights of so many columns, and a sum over the columns.
+int64_t RowsOfABlockWith(int64_t columns) {
+  return Lay(GraphText(R"({"name":"x","dtype":"f32","shape":["batch",4000]})",
+                       R"({"name":"w","shape":[4000,)" + std::to_string(columns) + "]}",
+                       R"({"op":"unary","in":[0],"act":{"fn":"relu"}},{"op":"linear","in":[2,1]},)"
+                       R"({"op":"reduce","in":[3],"fn":"sum","axes":[0],"keep":true})",
+                       R"({"name":"y","value":4,"shape":["batch",1]})"))
+      .layout.block_rows;
+}
+
+TEST(FusedLayout, LargeWeightsMakeLargerBlocks) {
+  // 96 K floats for rows of 4,000 and a few more, until a quarter of the weights is larger.
+  EXPECT_EQ(RowsOfABlockWith(32), 24);
+  EXPECT_GT(RowsOfABlockWith(256), 48);
+  EXPECT_EQ(RowsOfABlockWith(4000), kMaxBlockRows);
+}
+
 TEST(FusedLayout, BlocksGetSmallerWithTheirRowsAndNeverEmpty) {
   for (const int64_t extent : {100, 5000, 1000000, 268435456}) {
     const Laid laid =
