@@ -1,5 +1,5 @@
 import { types } from 'node:util';
-import { openDevice, openDeviceSync, progressListener, withProgress } from './device.js';
+import { CPU, openDevice, openDeviceSync, progressListener, withProgress } from './device.js';
 import { GyrfalconError } from './errors.js';
 import type { PoolingName, StorageName } from './import/manifest.js';
 import { type NativeTable, native, type OutOfRangePolicy } from './native.js';
@@ -22,6 +22,14 @@ export interface BagOptions {
   outOfRange?: OutOfRangePolicy;
 }
 
+/** Of a table on a CUDA device, for one that is larger than its memory. One of them at most. */
+export interface CacheOptions {
+  /** Rows that the device keeps, rounded up to sets of 8. */
+  cacheRows?: number;
+  /** The device's memory that may be used for them. */
+  cacheBytes?: number;
+}
+
 export type TableStats = ReturnType<NativeTable['stats']>;
 
 /** An embedding table in native memory or on a CUDA device, for lookups without a model. */
@@ -41,7 +49,7 @@ export class EmbeddingTable implements Disposable {
    * an F16 tensor needs 'f16', U8 rows 'int8' or 'int4'. `dim` is needed for int4 rows of an odd
    * dim; it is checked where it is given. `residency: 'map'` maps the file instead of copying it,
    * for which the tensor must begin at a multiple of 64 bytes of the file, as gyrfalcon writes it.
-   * `threads` and `device`: as in `from`. `onProgress` hears how many bytes are on a CUDA device.
+   * `threads`, `device` and a row cache: as in `from`. `onProgress` hears how many bytes are on a CUDA device.
    * @throws INVALID_ARGUMENT, DTYPE_MISMATCH, SHAPE_MISMATCH, BUNDLE_INVALID, IO_ERROR,
    * OUT_OF_MEMORY, DEVICE_UNAVAILABLE, DEVICE_FAILED
    */
@@ -55,7 +63,7 @@ export class EmbeddingTable implements Disposable {
       threads?: number;
       device?: string;
       onProgress?: (bytes: number, total: number) => void;
-    },
+    } & CacheOptions,
   ): Promise<EmbeddingTable> {
     const from = path(file, 'the safetensors file');
     const given = record(options, 'options');
@@ -68,8 +76,9 @@ export class EmbeddingTable implements Disposable {
     const threads = threadCount(given?.threads);
     const listener = progressListener(given?.onProgress);
     const device = await openDevice(given?.device);
+    const cache = cacheSize(given, device);
     const handle = await withProgress(listener, (progress) =>
-      native().tableFromFile(from, tensor, storage, dim, map, threads, device, progress),
+      native().tableFromFile(from, tensor, storage, dim, map, threads, device, progress, ...cache),
     );
     return new EmbeddingTable(OWN, handle);
   }
@@ -79,26 +88,42 @@ export class EmbeddingTable implements Disposable {
    * Uint16Array holds the bits of f16 or bf16 rows, a Uint8Array whole int8 or int4 rows.
    * `threads` (1 unless said otherwise) is how many one large call may use, this one included.
    * `device`: 'cpu' (also 'auto'), or a CUDA device as 'cuda:0', whose first use in a process keeps
-   * this thread while it is tried.
+   * this thread while it is tried. With `cacheRows` or `cacheBytes` the rows stay in this machine's
+   * memory and those asked for most are kept on the device too: see docs/cuda.md.
    * @throws INVALID_ARGUMENT, SHAPE_MISMATCH, DTYPE_MISMATCH, LIMIT_EXCEEDED, OUT_OF_MEMORY,
    * DEVICE_UNAVAILABLE, DEVICE_FAILED
    */
   static from(
     data: Float32Array | Uint16Array | Uint8Array,
-    options: { dim: number; storage?: StorageName; threads?: number; device?: string },
+    options: {
+      dim: number;
+      storage?: StorageName;
+      threads?: number;
+      device?: string;
+    } & CacheOptions,
   ): EmbeddingTable {
     const given = record(options, 'options');
     const dim = integer(given?.dim, 1, 16384, 'dim');
     const storage = oneOf(given?.storage, STORAGES, 'f32', 'storage');
     const threads = threadCount(given?.threads);
     const device = openDeviceSync(given?.device);
+    const cache = cacheSize(given, device);
     const rowBytes = encodedRowBytes(data, dim, storage);
     const bytes = bytesOf(data);
     const rows = bytes / rowBytes;
     // A detached array has no bytes either; the addon tells the two apart.
     if (!Number.isInteger(rows)) throw invalid(`whole rows of ${rowBytes} bytes`, bytes);
     const encoded = !types.isFloat32Array(data);
-    const handle = native().tableFromRows(data, encoded, rows, dim, storage, threads, device);
+    const handle = native().tableFromRows(
+      data,
+      encoded,
+      rows,
+      dim,
+      storage,
+      threads,
+      device,
+      ...cache,
+    );
     return new EmbeddingTable(OWN, handle);
   }
 
@@ -178,7 +203,18 @@ export class EmbeddingTable implements Disposable {
   }
 
   /**
-   * Memory of the rows in bytes, and how much of it lies on huge pages now.
+   * Puts rows into the row cache, the first ids with preference, where there is room. Those that are
+   * asked for more often take their places later.
+   * @throws INVALID_ARGUMENT (a table without a row cache), INDEX_OUT_OF_RANGE, DTYPE_MISMATCH,
+   * DETACHED_BUFFER, MODEL_CLOSED, DEVICE_FAILED
+   */
+  warm(ids: Int32Array | BigInt64Array): void {
+    idCount(ids, 'ids');
+    this.#native.warm(ids);
+  }
+
+  /**
+   * Memory of the rows in bytes, how much of it lies on huge pages now, and how a row cache does.
    * @throws MODEL_CLOSED
    */
   stats(): TableStats {
@@ -201,6 +237,20 @@ export class EmbeddingTable implements Disposable {
       throw new GyrfalconError('OUT_OF_MEMORY', `could not allocate ${count} rows`, { cause });
     }
   }
+}
+
+/** The addon's cacheRows and cacheBytes. */
+function cacheSize(given: CacheOptions | undefined, device: number): [number, number] {
+  const { cacheRows, cacheBytes } = given ?? {};
+  if (cacheRows === undefined && cacheBytes === undefined) return [0, 0];
+  if (device === CPU) throw invalid('a CUDA device for a row cache', 'cpu');
+  if (cacheRows !== undefined && cacheBytes !== undefined) {
+    throw invalid('either cacheRows or cacheBytes', 'both');
+  }
+  return [
+    cacheRows === undefined ? 0 : integer(cacheRows, 1, 2 ** 31, 'cacheRows'),
+    cacheBytes === undefined ? 0 : integer(cacheBytes, 1, 2 ** 50, 'cacheBytes'),
+  ];
 }
 
 /** @throws DTYPE_MISMATCH */

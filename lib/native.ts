@@ -142,7 +142,24 @@ export interface NativeTable {
   ): number;
   /** `rows` in the table's storage when `encoded`, else f32 rows. */
   update(ids: Int32Array | BigInt64Array, rows: ArrayBufferView, encoded: boolean): void;
-  stats(): { tableBytes: number; hugePageBytes: number; deviceBytes: number };
+  /** Hot ids first. @throws INVALID_ARGUMENT: no row cache */
+  warm(ids: Int32Array | BigInt64Array): void;
+  stats(): {
+    tableBytes: number;
+    hugePageBytes: number;
+    deviceBytes: number;
+    /** Of a table with a row cache. Hits and misses are those of sampled touches. */
+    cache?: {
+      slots: number;
+      occupied: number;
+      hits: number;
+      misses: number;
+      hitRate: number;
+      insertions: number;
+      evictions: number;
+      updated: number;
+    };
+  };
   close(): void;
 }
 
@@ -252,6 +269,9 @@ export interface Native {
     threads: number,
     device: number,
     progress: object,
+    /** 0 and 0: no row cache. */
+    cacheRows: number,
+    cacheBytes: number,
   ): Promise<NativeTable>;
   newProgress(): object;
   /** Bytes copied to a device, and bytes in all: 0 until the load knows. */
@@ -265,6 +285,8 @@ export interface Native {
     storage: StorageName,
     threads: number,
     device: number,
+    cacheRows: number,
+    cacheBytes: number,
   ): NativeTable;
   engineFromBytes(bytes: Uint8Array, threads: number, ortLibrary: string): Promise<NativeEngine>;
   engineFromFile(path: string, threads: number, ortLibrary: string): Promise<NativeEngine>;

@@ -7,6 +7,16 @@
 #include "core/lookup_threads.h"
 
 namespace gyrfalcon {
+namespace {
+
+// Of a request as LookupTable::Look gets it.
+int64_t IdsOf(const BagGroup& group, int64_t bags) {
+  if (group.offsets == nullptr) return bags * group.count;
+  return group.offsets_are_64 ? static_cast<const int64_t*>(group.offsets)[bags]
+                              : static_cast<const int32_t*>(group.offsets)[bags];
+}
+
+}  // namespace
 
 Result<std::shared_ptr<LookupTable>> LookupTable::OnDevice(
     int ordinal, const std::string& name, const std::shared_ptr<const TableStorage>& storage,
@@ -18,13 +28,48 @@ Result<std::shared_ptr<LookupTable>> LookupTable::OnDevice(
   GYR_RETURN_IF_ERROR(cuda::CheckRoom(**device, {{name, bytes}}));
   Result<std::shared_ptr<cuda::DeviceTable>> copied = cuda::CopyTable(*device, view, progress);
   if (!copied.ok()) return copied.status();
-  Result<std::unique_ptr<cuda::TableLookup>> lookup = cuda::TableLookup::Make(*device, *copied);
-  if (!lookup.ok()) return lookup.status();
   auto table = std::make_shared<LookupTable>(ShapeOf(view));
-  table->device_ = *device;
-  table->on_device_ = std::move(*copied);
-  table->lookup_ = std::move(*lookup);
+  GYR_RETURN_IF_ERROR(table->SetUpLookups(*device, std::move(*copied)));
   return table;
+}
+
+Result<std::shared_ptr<LookupTable>> LookupTable::Cached(
+    int ordinal, const std::shared_ptr<const TableStorage>& storage, const cuda::CacheSize& size,
+    const cuda::CopyProgress& progress) {
+  Result<std::shared_ptr<cuda::Device>> device = cuda::Device::Open(ordinal);
+  if (!device.ok()) return device.status();
+  const TableView view = storage->view();
+  auto table = std::make_shared<LookupTable>(ShapeOf(view));
+  Result<std::shared_ptr<cuda::CachedTable>> cached =
+      cuda::CachedTable::Make(*device, view, size, &table->fence_, progress);
+  if (!cached.ok()) return cached.status();
+  table->cached_ = *cached;
+  GYR_RETURN_IF_ERROR(table->SetUpLookups(*device, std::move(*cached)));
+  return table;
+}
+
+Status LookupTable::SetUpLookups(std::shared_ptr<cuda::Device> device,
+                                 std::shared_ptr<cuda::DeviceTable> table) {
+  Result<std::unique_ptr<cuda::TableLookup>> lookup = cuda::TableLookup::Make(device, table);
+  if (!lookup.ok()) return lookup.status();
+  device_ = std::move(device);
+  on_device_ = std::move(table);
+  lookup_ = std::move(*lookup);
+  return Status::Ok();
+}
+
+std::optional<cuda::CacheStats> LookupTable::cache_stats() const {
+  if (cached_ == nullptr) return std::nullopt;
+  return cached_->stats();
+}
+
+Status LookupTable::Warm(const std::vector<int64_t>& ids) {
+  GYR_RETURN_IF_ERROR(CheckIds(ids));
+  if (cached_ == nullptr) {
+    return {ErrorCode::kInvalidArgument, "expected a table with a row cache but it has none"};
+  }
+  const std::unique_lock writing(rows_);
+  return cached_->Warm(ids);
 }
 
 TableView LookupTable::shape() const {
@@ -41,7 +86,12 @@ Status LookupTable::Look(BagGroup group, int64_t bags, OutOfRange policy, int th
   group.table = storage_->view();
   if (lookup_ != nullptr) {
     const std::lock_guard alone(lookups_);
-    return lookup_->Run(group, bags, policy, report);
+    GYR_RETURN_IF_ERROR(lookup_->Run(group, bags, policy, report));
+    if (cached_ == nullptr) return Status::Ok();
+    looked_up_ += IdsOf(group, bags);
+    if (looked_up_ < cuda::RowCache::kRoundLookups) return Status::Ok();
+    looked_up_ = 0;
+    return cached_->Maintain();
   }
   const LookupBackend* const backend = ActiveLookupBackend();
   if (backend == nullptr) {

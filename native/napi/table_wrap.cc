@@ -51,16 +51,29 @@ Napi::Value NewTable(Napi::Env env, TablePointer table, int threads) {
 }
 
 // A table of rows that are in this machine's memory: to stay there, or on cuda:<device>.
-Result<TablePointer> Place(Rows rows, bool mapped, int64_t device, const std::string& name,
-                           LoadProgress* progress) {
+Result<TablePointer> Place(Rows rows, bool mapped, int64_t device, const cuda::CacheSize& cache,
+                           const std::string& name, LoadProgress* progress) {
   if (device < 0) {
     ConsiderPrefetch(mapped ? TableView{} : rows->view());
     return std::make_shared<LookupTable>(std::move(rows));
   }
   progress->total.store(rows->bytes(), std::memory_order_relaxed);
-  return LookupTable::OnDevice(static_cast<int>(device), name, rows, [&](size_t bytes) {
+  const auto count = [&](size_t bytes) {
     progress->bytes.fetch_add(bytes, std::memory_order_relaxed);
-  });
+  };
+  if (cache.rows > 0 || cache.bytes > 0) {
+    return LookupTable::Cached(static_cast<int>(device), rows, cache, count);
+  }
+  return LookupTable::OnDevice(static_cast<int>(device), name, rows, count);
+}
+
+// Two arguments: cached rows, and bytes; 0 and 0 for no cache.
+std::optional<cuda::CacheSize> CacheArgument(const Napi::CallbackInfo& info, size_t index) {
+  const std::optional<int64_t> rows = IntegerArgument(info, index, "cacheRows");
+  const std::optional<int64_t> bytes =
+      rows ? IntegerArgument(info, index + 1, "cacheBytes") : std::nullopt;
+  if (!bytes) return std::nullopt;
+  return cuda::CacheSize{*rows, *bytes};
 }
 
 std::optional<Storage> StorageArgument(const Napi::CallbackInfo& info, size_t index) {
@@ -86,16 +99,17 @@ Napi::Value FromFile(const Napi::CallbackInfo& info) {
   options.residency = info[4].ToBoolean().Value() ? TableResidency::kMap : TableResidency::kCopy;
   const int threads = ThreadsArgument(info, 5);
   const std::optional<int64_t> device = IntegerArgument(info, 6, "device");
-  if (!device) return env.Undefined();
+  const std::optional<cuda::CacheSize> cache = device ? CacheArgument(info, 8) : std::nullopt;
+  if (!cache) return env.Undefined();
   const std::shared_ptr<LoadProgress> progress = ProgressOf(info[7]);
   return RunTask<TablePointer>(
       env,
       [path = std::move(*path), tensor = std::move(*tensor), storage = *storage, dim = *dim,
-       options, device = *device, progress]() -> Result<TablePointer> {
+       options, device = *device, cache = *cache, progress]() -> Result<TablePointer> {
         Result<Rows> rows = LoadSafetensorsTable(path, tensor, storage, dim, options);
         if (!rows.ok()) return rows.status();
         const bool mapped = options.residency == TableResidency::kMap;
-        return Place(std::move(*rows), mapped, device, tensor, progress.get());
+        return Place(std::move(*rows), mapped, device, cache, tensor, progress.get());
       },
       [threads](Napi::Env e, TablePointer table) -> Napi::Value {
         return NewTable(e, std::move(table), threads);
@@ -129,7 +143,8 @@ Napi::Value FromRows(const Napi::CallbackInfo& info) {
   std::vector<std::byte> copy;
   const void* source = encoded ? data->data : StableData(*data, &copy);
   const std::optional<int64_t> device = IntegerArgument(info, 6, "device");
-  if (!device) return env.Undefined();
+  const std::optional<cuda::CacheSize> cache = device ? CacheArgument(info, 7) : std::nullopt;
+  if (!cache) return env.Undefined();
   Result<Rows> made = MakeTable(*rows, *dim, *storage, [&](std::byte* memory) {
     if (encoded) {
       std::memcpy(memory, source, expected);
@@ -139,13 +154,24 @@ Napi::Value FromRows(const Napi::CallbackInfo& info) {
   });
   if (!made.ok()) return Throw(env, made.status());
   LoadProgress progress;
-  Result<TablePointer> table = Place(std::move(*made), false, *device, "the table", &progress);
+  Result<TablePointer> table =
+      Place(std::move(*made), false, *device, *cache, "the table", &progress);
   if (!table.ok()) return Throw(env, table.status());
   return NewTable(env, std::move(table).value(), ThreadsArgument(info, 5));
 }
 
 bool IsIds(const ArrayView& view) {
   return view.type == napi_int32_array || view.type == napi_bigint64_array;
+}
+
+// Each id is read once, because other threads may write a shared buffer.
+std::vector<int64_t> CopyIds(const ArrayView& given) {
+  std::vector<int64_t> ids(given.elements);
+  for (size_t i = 0; i < ids.size(); ++i) {
+    ids[i] = given.type == napi_int32_array ? static_cast<const volatile int32_t*>(given.data)[i]
+                                            : static_cast<const volatile int64_t*>(given.data)[i];
+  }
+  return ids;
 }
 
 // Each offset is read once, because other threads may write a shared buffer.
@@ -189,7 +215,8 @@ TableWrap::TableWrap(const Napi::CallbackInfo& info) : GuardedWrap<TableWrap>(in
 Napi::Function TableWrap::Class(Napi::Env env) {
   return DefineClass(env, "NativeTable",
                      {Method<&TableWrap::Bag>("bag"), Method<&TableWrap::Update>("update"),
-                      Method<&TableWrap::Stats>("stats"), Method<&TableWrap::Close>("close")});
+                      Method<&TableWrap::Warm>("warm"), Method<&TableWrap::Stats>("stats"),
+                      Method<&TableWrap::Close>("close")});
 }
 
 // Arguments: indices, offsets | undefined, weights | undefined, out, pooling, policy.
@@ -289,11 +316,7 @@ Napi::Value TableWrap::Update(const Napi::CallbackInfo& info) {
                        "expected " + std::to_string(given->elements * row_bytes) +
                            " bytes of rows but received " + std::to_string(data->bytes())});
   }
-  std::vector<int64_t> ids(given->elements);
-  for (size_t i = 0; i < ids.size(); ++i) {
-    ids[i] = given->type == napi_int32_array ? static_cast<const volatile int32_t*>(given->data)[i]
-                                             : static_cast<const volatile int64_t*>(given->data)[i];
-  }
+  const std::vector<int64_t> ids = CopyIds(*given);
   std::vector<std::byte> copy;
   const void* source = StableData(*data, &copy);
   std::vector<std::byte> rows;
@@ -307,6 +330,21 @@ Napi::Value TableWrap::Update(const Napi::CallbackInfo& info) {
   return status.ok() ? env.Undefined() : Throw(env, status);
 }
 
+// Argument: ids.
+Napi::Value TableWrap::Warm(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (table_ == nullptr) return Throw(env, {ErrorCode::kModelClosed, "the table was closed"});
+  Result<ArrayView> given = ReadTypedArray(env, info[0], "ids");
+  if (!given.ok()) return Throw(env, given.status());
+  if (!IsIds(*given)) {
+    return Throw(
+        env, {ErrorCode::kDtypeMismatch,
+              "expected an Int32Array or BigInt64Array for ids but received " + Received(info[0])});
+  }
+  const Status status = table_->Warm(CopyIds(*given));
+  return status.ok() ? env.Undefined() : Throw(env, status);
+}
+
 Napi::Value TableWrap::Stats(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   if (table_ == nullptr) return Throw(env, {ErrorCode::kModelClosed, "the table was closed"});
@@ -314,6 +352,21 @@ Napi::Value TableWrap::Stats(const Napi::CallbackInfo& info) {
   object.Set("tableBytes", static_cast<double>(table_->bytes()));
   object.Set("hugePageBytes", static_cast<double>(table_->huge_page_bytes()));
   object.Set("deviceBytes", static_cast<double>(table_->device_bytes()));
+  if (const std::optional<cuda::CacheStats> stats = table_->cache_stats()) {
+    Napi::Object cache = Napi::Object::New(env);
+    const auto set = [&](const char* name, int64_t value) {
+      cache.Set(name, static_cast<double>(value));
+    };
+    set("slots", stats->slots);
+    set("occupied", stats->occupied);
+    set("hits", stats->hits);
+    set("misses", stats->misses());
+    set("insertions", stats->insertions);
+    set("evictions", stats->evictions);
+    set("updated", stats->updated);
+    cache.Set("hitRate", stats->hit_rate());
+    object.Set("cache", cache);
+  }
   return object;
 }
 

@@ -22,6 +22,7 @@ class TableWrap : public GuardedWrap<TableWrap> {
  private:
   Napi::Value Bag(const Napi::CallbackInfo& info);
   Napi::Value Update(const Napi::CallbackInfo& info);
+  Napi::Value Warm(const Napi::CallbackInfo& info);
   Napi::Value Stats(const Napi::CallbackInfo& info);
   Napi::Value Close(const Napi::CallbackInfo& info);
 

@@ -22,7 +22,7 @@ void ReplayPolicy(const std::vector<int32_t>& ids, int64_t warm_up, const CacheG
     const bool hit = policy.SlotOf(row) != RowCachePolicy::kNoSlot;
     if (static_cast<int64_t>(i) >= warm_up && hit) ++result->hits;
     if (random() % policy.sampled() == 0) policy.Touch(row);
-    if ((i + 1) % kTraceRound != 0) continue;
+    if ((i + 1) % RowCache::kRoundLookups != 0) continue;
     for (const CacheReplacement& replacement : policy.Plan(RowCache::kRoundRows)) {
       if (replacement.evicts) ++result->evictions;
       policy.Remove(replacement.slot);

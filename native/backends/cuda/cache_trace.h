@@ -10,9 +10,6 @@
 
 namespace gyrfalcon::cuda {
 
-// Lookups between two rounds of maintenance: what is sampled of them fits into the ring.
-inline constexpr int64_t kTraceRound = 16384;
-
 struct CacheTraceResult {
   int64_t slots = 0;
   int64_t counted = 0;   // ids from `warm_up` on

@@ -34,7 +34,7 @@ std::vector<uint32_t> SlotsOf(const std::vector<CacheReplacement>& rows) {
 
 }  // namespace
 
-RowCache::RowCache(const CachedTable& table, const CacheGeometry& geometry,
+RowCache::RowCache(const CachedShape& table, const CacheGeometry& geometry,
                    const CacheMemory& memory, CacheDevice* device, LookupFence* fence)
     : table_(table),
       memory_(memory),
@@ -43,7 +43,7 @@ RowCache::RowCache(const CachedTable& table, const CacheGeometry& geometry,
       stride_(LayoutOf(table.storage, table.dim).stride),
       policy_(geometry) {}
 
-Result<std::unique_ptr<RowCache>> RowCache::Make(const CachedTable& table,
+Result<std::unique_ptr<RowCache>> RowCache::Make(const CachedShape& table,
                                                  const CacheGeometry& geometry,
                                                  const CacheMemory& memory, CacheDevice* device,
                                                  LookupFence* fence) {

@@ -50,7 +50,7 @@ struct CacheMemory {
   uint64_t rows_address = 0;  // device memory: [slots, row_stride], 256-byte aligned
 };
 
-struct CachedTable {
+struct CachedShape {
   int64_t rows = 0;
   int64_t dim = 0;
   Storage storage = Storage::kF32;
@@ -74,11 +74,13 @@ struct CacheStats {
 class RowCache {
  public:
   static constexpr uint32_t kTouchRing = 8192;
+  // Lookups between two calls of Maintain: what is sampled of them fits into the ring.
+  static constexpr int64_t kRoundLookups = 16384;
   static constexpr size_t kRoundRows = 4096;   // replaced in a round
   static constexpr size_t kUpdateRows = 1024;  // updated at a time, behind closed doors
 
   // Writes an empty cache. The device's failures.
-  static Result<std::unique_ptr<RowCache>> Make(const CachedTable& table,
+  static Result<std::unique_ptr<RowCache>> Make(const CachedShape& table,
                                                 const CacheGeometry& geometry,
                                                 const CacheMemory& memory, CacheDevice* device,
                                                 LookupFence* fence);
@@ -101,7 +103,7 @@ class RowCache {
   uint64_t args_address() const { return memory_.args_address; }
 
  private:
-  RowCache(const CachedTable& table, const CacheGeometry& geometry, const CacheMemory& memory,
+  RowCache(const CachedShape& table, const CacheGeometry& geometry, const CacheMemory& memory,
            CacheDevice* device, LookupFence* fence);
 
   Status Start();
@@ -113,7 +115,7 @@ class RowCache {
   Status UpdateSome(const int64_t* ids, size_t count, const std::byte* rows);
   std::byte* RowOf(uint32_t row) const;
 
-  CachedTable table_;
+  CachedShape table_;
   CacheMemory memory_;
   CacheDevice* device_;
   LookupFence* fence_;
