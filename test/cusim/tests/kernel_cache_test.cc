@@ -120,6 +120,24 @@ TEST(KernelCacheTest, OneOfFourTouchesIsRecorded) {
   EXPECT_NEAR(recorded / all, 0.25, 6 * std::sqrt(0.25 * 0.75 / all));
 }
 
+// One sector of tags for each id, and a warp's copy of what there is to know of the cache.
+TEST(KernelCacheTest, SectorsOfALookup) {
+  for (const int64_t dim : {32, 64, 128}) {
+    const RequestCase request = Request(Storage::kF32, dim, 300, 20, 5, Pooling::kSum);
+    const auto sectors = [&](Caching which) {
+      const WithCaches caches(which);
+      EXPECT_TRUE(Right(request));
+      return static_cast<int64_t>(LastLaunch().counters.load_sectors);
+    };
+    const int64_t bags_of_a_warp = 32 / std::min<int64_t>(dim / 4, 32);
+    const int64_t warps = 40 / bags_of_a_warp;
+    const int64_t more = sectors(Caching::kAlways) - sectors(Caching::kNever);
+    // Lanes of a warp that ask for one set share its sector.
+    EXPECT_LE(more, 40 * 20 + 2 * warps) << dim;
+    EXPECT_GT(more, 40 * 20 / 4) << dim;
+  }
+}
+
 class KernelCacheControlTest : public ::testing::TestWithParam<std::pair<std::string, std::string>> {
 };
 
