@@ -1,4 +1,5 @@
-// Formatting and static rules: biome, clang-format, the list of sources. --fix repairs what it can.
+// Formatting and static rules: biome, clang-format, lists of sources and dependencies, layers.
+// --fix repairs what it can.
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -17,6 +18,7 @@ const biome = join(root, 'node_modules', '@biomejs', 'biome', 'bin', 'biome');
 const checks = [
   [process.execPath, ['scripts/check-sources.mjs', ...(fix ? ['--fix'] : [])]],
   [process.execPath, ['scripts/check-dependencies.mjs']],
+  [process.execPath, ['scripts/check-layers.mjs']],
   [process.execPath, [biome, 'check', '--error-on-warnings', ...(fix ? ['--write'] : [])]],
   ['clang-format', [...(fix ? ['-i'] : ['--dry-run', '-Werror']), ...cxx]],
 ];

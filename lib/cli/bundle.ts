@@ -6,7 +6,7 @@ import { GyrfalconError } from '../errors.js';
 import { MANIFEST_FILE } from '../import/bundle-writer.js';
 import type { Manifest } from '../import/manifest.js';
 import { isStorageName } from '../import/storage.js';
-import { show } from './row-values.js';
+import { show } from '../rows/values.js';
 
 /** As in native/core/limits.h. */
 const MAX_MANIFEST_BYTES = 16 * 2 ** 20;

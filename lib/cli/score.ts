@@ -4,12 +4,13 @@ import type { Writable } from 'node:stream';
 import type { TypedArray } from '../batch.js';
 import { GyrfalconError } from '../errors.js';
 import type { LoadOptions } from '../options.js';
-import { fillBatch, type OutputValue, outputRows } from './fill.js';
+import { Batches, rowBatches } from '../rows/batches.js';
+import { fillBatch } from '../rows/fill.js';
+import { formatOf, openRows, type RowFormat } from '../rows/source.js';
+import type { Row } from '../rows/values.js';
 import { type Io, write } from './io.js';
 import { type OutputFile, openOutput } from './output-file.js';
-import { Batches, rowBatches } from './row-batches.js';
-import { formatOf, openRows, type RowFormat } from './row-source.js';
-import type { Row } from './row-values.js';
+import { type OutputValue, outputRows } from './output-rows.js';
 
 export interface ScoreFlags {
   input: string;

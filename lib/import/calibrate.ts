@@ -7,11 +7,10 @@
  */
 import { unlink } from 'node:fs/promises';
 import { join } from 'node:path';
-
-import { fillBatch } from '../cli/fill.js';
-import { Batches, rowBatches } from '../cli/row-batches.js';
-import type { RawRow } from '../cli/row-source.js';
 import { GyrfalconError } from '../errors.js';
+import { Batches, rowBatches } from '../rows/batches.js';
+import { fillBatch } from '../rows/fill.js';
+import type { RawRow } from '../rows/source.js';
 import { MANIFEST_FILE, writeManifest } from './bundle-writer.js';
 import type { TableCodec } from './codec.js';
 import type { Constant } from './lower/constant.js';

@@ -1,8 +1,7 @@
 /** The rows that a bundle is calibrated on, from where the caller has them. */
 import { resolve } from 'node:path';
-
-import { openRows, type RawRow } from '../cli/row-source.js';
 import { invalid } from '../options.js';
+import { openRows, type RawRow } from '../rows/source.js';
 import { ioError } from './onnx/byte-source.js';
 import { throwIfAborted } from './onnx/read.js';
 

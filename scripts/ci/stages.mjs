@@ -89,7 +89,7 @@ export const stages = [
   { name: 'packages', about: 'compilers, GoogleTest and qemu from Debian', run: ensurePackages },
   {
     name: 'lint',
-    about: 'biome, clang-format, lists of sources and dependencies',
+    about: 'biome, clang-format, lists of sources and dependencies, layers',
     run: lint,
     needs: ['packages'],
   },

@@ -2,12 +2,13 @@ import { PassThrough, Readable } from 'node:stream';
 
 import { describe, expect, it } from 'vitest';
 
-import { fillBatch, halfBits, outputRows } from '../../lib/cli/fill.js';
-import { Batches } from '../../lib/cli/row-batches.js';
-import { cellValue, csvRows, jsonlRows } from '../../lib/cli/row-source.js';
-import { type Row, type RowInput, readRow } from '../../lib/cli/row-values.js';
+import { outputRows } from '../../lib/cli/output-rows.js';
 import { RowPrinter } from '../../lib/cli/score.js';
 import { halfValue } from '../../lib/import/half.js';
+import { Batches } from '../../lib/rows/batches.js';
+import { fillBatch, halfBits } from '../../lib/rows/fill.js';
+import { cellValue, csvRows, jsonlRows } from '../../lib/rows/source.js';
+import { type Row, type RowInput, readRow } from '../../lib/rows/values.js';
 
 const INPUTS: RowInput[] = [
   { name: 'dense', kind: 'tensor', dtype: 'f32', shape: ['batch', 3] },

@@ -1,8 +1,8 @@
 /** Rows in groups that fit one batch, and the batches for them. */
 import type { Batch } from '../batch.js';
 import { countIndices } from './fill.js';
-import type { RawRow } from './row-source.js';
-import { type Row, type RowInput, readRow } from './row-values.js';
+import type { RawRow } from './source.js';
+import { type Row, type RowInput, readRow } from './values.js';
 
 /** Up to `most` rows at a time, in order; all of a group have the same free sizes. */
 export async function* rowBatches(

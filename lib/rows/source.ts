@@ -5,7 +5,7 @@ import { StringDecoder } from 'node:string_decoder';
 
 import { CsvError, parse } from 'csv-parse';
 
-import { at, show } from './row-values.js';
+import { at, show } from './values.js';
 
 export type RowFormat = 'jsonl' | 'csv';
 
