@@ -1,4 +1,6 @@
+import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
+
 import { defineConfig } from 'vitest/config';
 
 // TypeScript that never loads the addon: sanitizers have nothing to see in it, and leave it out.
@@ -11,6 +13,8 @@ export default defineConfig({
   test: {
     // One process per file: a native crash is charged to the file that caused it.
     pool: 'forks',
+    // vitest leaves one core free; on a machine with two that is half of it.
+    maxWorkers: availableParallelism(),
     testTimeout: 60_000,
     hookTimeout: 60_000,
     projects: [

@@ -4,6 +4,8 @@ import { run } from './tools.mjs';
 
 const PACKAGES = [
   'binutils',
+  // The stage packaging compiles the addon's sources twice.
+  'ccache',
   'clang-format',
   'cmake',
   'g++',

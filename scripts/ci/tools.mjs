@@ -62,18 +62,22 @@ function readReport(report, status) {
 }
 
 /**
- * Runs a GoogleTest program and counts its tests. A skipped test counts as failed: a check that
- * did not happen is not a check that passed.
+ * Runs a GoogleTest program, on each core a share of its tests, and counts them. A skipped test
+ * counts as failed: a check that did not happen is not a check that passed.
  */
 export function runGoogleTest(name, command, args, options) {
-  const report = inRoot('build', 'test', `${name}.json`);
-  rmSync(report, { force: true });
+  const report = inRoot('build', 'test', name);
+  const reports = Array.from({ length: Number(jobs) }, (_, shard) => `${report}.${shard}.json`);
+  for (const file of reports) rmSync(file, { force: true });
+  const flags = ['--gtest_brief=1', '--gtest_color=no'];
   const status = tryRun(
-    command,
-    [...args, `--gtest_output=json:${report}`, '--gtest_brief=1', '--gtest_color=no'],
+    process.execPath,
+    ['scripts/ci/shards.mjs', jobs, report, command, ...args, ...flags],
     options,
   );
-  const results = readReport(report, status).testsuites.flatMap((suite) => suite.testsuite);
+  const results = reports
+    .flatMap((file) => readReport(file, status).testsuites)
+    .flatMap((suite) => suite.testsuite);
   const passed = results.filter(
     (test) => test.failures === undefined && test.result === 'COMPLETED',
   ).length;
