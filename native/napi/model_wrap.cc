@@ -6,13 +6,7 @@
 #include <string>
 #include <utility>
 
-#include "bundle/bundle.h"
-#include "core/device_tables.h"
-#include "core/limits.h"
-#include "core/prefetch_setup.h"
-#include "engines/fused/fused_engine.h"
-#include "engines/fused/graph_reader.h"
-#include "engines/onnxruntime/ort_engine.h"
+#include "core/load_model.h"
 #include "napi/async_task.h"
 #include "napi/batch_wrap.h"
 #include "napi/env_state.h"
@@ -21,85 +15,6 @@
 
 namespace gyrfalcon::napi {
 namespace {
-
-struct LoadRequest {
-  std::string directory;
-  LoadTableOptions tables;
-  int64_t device = -1;  // of CUDA; -1: the CPU
-  std::shared_ptr<LoadProgress> progress;
-  OutOfRange policy = OutOfRange::kError;
-  EngineOptions engine;
-  std::string which = "auto";          // of the engines
-  std::optional<Precision> precision;  // none: the bundle's, where it can be had
-  std::string ort_library;
-  std::string ort_missing;  // why there is none
-};
-
-Result<std::shared_ptr<Engine>> LoadFused(const LoadRequest& request, const ModelSpec& spec) {
-  Result<fused::LoadedGraph> graph = fused::LoadGraph(request.directory, spec.fused, spec.symbols);
-  if (!graph.ok()) return graph.status();
-  fused::FusedOptions options;
-  options.threads = request.engine.threads;
-  options.precision = request.precision.value_or(spec.fused.precision);
-  return fused::CreateFusedEngine(std::move(graph).value(), options);
-}
-
-Result<std::shared_ptr<Engine>> LoadOrt(const LoadRequest& request, const ModelSpec& spec) {
-  if (request.ort_library.empty()) return {ErrorCode::kEngineUnavailable, request.ort_missing};
-  Result<std::shared_ptr<OrtLibrary>> library = OpenOrtLibrary(request.ort_library);
-  if (!library.ok()) return library.status();
-  Result<std::vector<std::byte>> graph = ReadBundleFile(
-      request.directory, spec.dense_file, spec.dense_xxh64, limits::kMaxDenseGraphBytes);
-  if (!graph.ok()) return graph.status();
-  return CreateOrtEngine(*library, *graph, request.engine);
-}
-
-Result<std::shared_ptr<Engine>> LoadEngine(const LoadRequest& request, const ModelSpec& spec) {
-  const bool has_fused = !spec.fused.file.empty();
-  const bool reduced = request.precision.value_or(Precision::kF32) != Precision::kF32;
-  if (has_fused && request.which != "onnxruntime") return LoadFused(request, spec);
-  if (request.which == "fused" || reduced) {
-    return {ErrorCode::kEngineUnavailable,
-            has_fused ? "expected precision f32 for engine onnxruntime"
-                      : "expected a bundle with a fused graph for engine fused or a precision "
-                        "other than f32, but its dense network has operators that the fused "
-                        "engine does not cover"};
-  }
-  return LoadOrt(request, spec);
-}
-
-Result<std::shared_ptr<const Model>> LoadModel(const LoadRequest& request) {
-  Result<ModelSpec> spec = ReadManifest(request.directory);
-  if (!spec.ok()) return spec.status();
-  Result<std::shared_ptr<Engine>> engine = LoadEngine(request, *spec);
-  if (!engine.ok()) return engine.status();
-  if (request.device >= 0) {
-    Result<DeviceTables> loaded =
-        LoadTablesOnto(static_cast<int>(request.device), request.directory, spec->tables,
-                       request.tables, request.progress.get());
-    if (!loaded.ok()) return loaded.status();
-    return Model::Create(std::move(spec).value(), std::move(loaded->shapes),
-                         std::move(engine).value(), ActiveLookupBackend(), request.policy,
-                         request.engine.threads, std::move(loaded->on));
-  }
-  std::vector<std::shared_ptr<const TableStorage>> tables;
-  for (const TableSpec& table : spec->tables) {
-    Result<std::shared_ptr<const TableStorage>> loaded =
-        LoadTable(request.directory, table, request.tables);
-    if (!loaded.ok()) return loaded.status();
-    tables.push_back(std::move(loaded).value());
-  }
-  TableView largest;
-  for (const auto& table : tables) {
-    if (request.tables.residency == TableResidency::kMap) break;  // not in memory yet
-    if (table->view().rows > largest.rows) largest = table->view();
-  }
-  if (ActiveLookupBackend() != nullptr) {
-    PrefetchSetup::Shared().Consider(largest, *ActiveLookupBackend());
-  }
-  return Model::Create(std::move(spec).value(), std::move(tables), std::move(engine).value(),
-                       ActiveLookupBackend(), request.policy, request.engine.threads);
-}
 
 Napi::Array ShapeArray(Napi::Env env, const ModelSpec& spec, const Shape& shape) {
   Napi::Array array = Napi::Array::New(env, shape.size());
@@ -197,6 +112,29 @@ bool Flag(const Napi::Object& options, const char* name) {
   return value.IsBoolean() && value.As<Napi::Boolean>().Value();
 }
 
+LoadModelOptions ReadOptions(const Napi::Object& options) {
+  LoadModelOptions read;
+  read.tables.residency = Flag(options, "map") ? TableResidency::kMap : TableResidency::kCopy;
+  read.tables.verify_checksum = Flag(options, "verify");
+  const Napi::Value device = options.Get("device");
+  if (device.IsNumber()) read.device = device.As<Napi::Number>().Int32Value();
+  read.policy =
+      StringOf(options.Get("outOfRange")) == "zero" ? OutOfRange::kZero : OutOfRange::kError;
+  LoadEngineOptions& engine = read.engine;
+  const Napi::Value threads = options.Get("threads");
+  if (threads.IsNumber()) engine.engine.threads = threads.As<Napi::Number>().Int32Value();
+  const std::string which = StringOf(options.Get("engine"));
+  if (which == "fused") engine.which = EngineChoice::kFused;
+  if (which == "onnxruntime") engine.which = EngineChoice::kOnnxRuntime;
+  const std::string precision = StringOf(options.Get("precision"));
+  if (precision == "f32") engine.precision = Precision::kF32;
+  if (precision == "bf16") engine.precision = Precision::kBf16;
+  if (precision == "int8") engine.precision = Precision::kInt8;
+  engine.ort_library = StringOf(options.Get("ortLibrary"));
+  engine.ort_missing = StringOf(options.Get("ortMissing"));
+  return read;
+}
+
 // Sizes by name, in the order of `specs`; 0 where none is given.
 template <typename Spec>
 std::vector<int64_t> Sizes(const Napi::Value& given, const std::vector<Spec>& specs) {
@@ -234,27 +172,14 @@ Napi::Value ModelWrap::Load(const Napi::CallbackInfo& info) {
   if (!directory.has_value()) return env.Undefined();
   if (!info[1].IsObject()) return Throw(env, InvalidArgument("expected options"));
   const auto options = info[1].As<Napi::Object>();
-  LoadRequest request;
-  request.directory = std::move(*directory);
-  request.tables.residency = Flag(options, "map") ? TableResidency::kMap : TableResidency::kCopy;
-  request.tables.verify_checksum = Flag(options, "verify");
-  request.policy =
-      StringOf(options.Get("outOfRange")) == "zero" ? OutOfRange::kZero : OutOfRange::kError;
-  const Napi::Value threads = options.Get("threads");
-  if (threads.IsNumber()) request.engine.threads = threads.As<Napi::Number>().Int32Value();
-  request.which = StringOf(options.Get("engine"));
-  const std::string precision = StringOf(options.Get("precision"));
-  if (precision == "f32") request.precision = Precision::kF32;
-  if (precision == "bf16") request.precision = Precision::kBf16;
-  if (precision == "int8") request.precision = Precision::kInt8;
-  const Napi::Value device = options.Get("device");
-  if (device.IsNumber()) request.device = device.As<Napi::Number>().Int32Value();
-  request.progress = ProgressOf(options.Get("progress"));
-  request.ort_library = StringOf(options.Get("ortLibrary"));
-  request.ort_missing = StringOf(options.Get("ortMissing"));
+  const LoadModelOptions request = ReadOptions(options);
+  const std::shared_ptr<LoadProgress> progress = ProgressOf(options.Get("progress"));
   if (env.IsExceptionPending()) return env.Undefined();
   return RunTask<std::shared_ptr<const Model>>(
-      env, [request = std::move(request)] { return LoadModel(request); },
+      env,
+      [directory = std::move(*directory), request, progress] {
+        return LoadModel(directory, request, progress.get());
+      },
       [](Napi::Env e, std::shared_ptr<const Model> model) -> Napi::Value {
         Napi::Object object =
             EnvState::Get(e)
