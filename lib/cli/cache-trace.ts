@@ -4,9 +4,9 @@ import { addAbortSignal, type Readable } from 'node:stream';
 
 import { GyrfalconError } from '../errors.js';
 import { native } from '../native.js';
+import { show } from '../rows/values.js';
 import { randomFor } from './bench-random.js';
 import { type Io, write } from './io.js';
-import { show } from './row-values.js';
 import { formatTable, printable } from './text.js';
 
 /** Ids by Zipf's law with this exponent, or those of a file. */
