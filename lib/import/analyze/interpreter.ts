@@ -1,6 +1,6 @@
 /** Walks the graph once, in order, and finds out what every value is. */
 import type { OnnxGraph, OnnxModel, OnnxNode, OnnxTensor } from '../onnx/types.js';
-import { describe, graphAttribute, intAttribute } from './attributes.js';
+import { graphAttribute, intAttribute } from './attributes.js';
 import { chooseBranch, evaluateLoopValues } from './bag-values.js';
 import { ComputedTables, lookedUp } from './computed-tables.js';
 import { constantNode } from './constants.js';
@@ -20,6 +20,7 @@ import { type Dimensions, inputValue, resolveDim } from './inputs.js';
 import { evaluateLengths } from './lengths.js';
 import { evaluateLookups } from './lookups.js';
 import { normaliseAxis } from './operands.js';
+import { cause, keepMatrix, outputType } from './plain-nodes.js';
 import {
   explicitSqueeze,
   type Rewrite,
@@ -29,15 +30,7 @@ import {
   type Setting,
 } from './rewrites.js';
 import { evaluateShapes } from './shapes.js';
-import {
-  constant,
-  gridValue,
-  initializerValue,
-  isRows,
-  matrixOf,
-  scalarOf,
-  valueShape,
-} from './values.js';
+import { constant, gridValue, initializerValue, isRows, scalarOf, valueShape } from './values.js';
 import { evaluateViews } from './views.js';
 
 type Inputs = readonly (Value | null)[];
@@ -370,39 +363,6 @@ class Interpreter {
     const [yes, no] = [branch('then_branch'), branch('else_branch')];
     return node.outputs.map((_, i) => chooseBranch(condition, yes[i] ?? null, no[i] ?? null));
   }
-}
-
-/** A table stays one through Identity and through a Cast that loses nothing. */
-function keepMatrix(node: OnnxNode, inputs: Inputs): Value | null {
-  const [data] = inputs;
-  const matrix = matrixOf(data ?? null);
-  if (matrix === null || data === null || data === undefined) return null;
-  if (node.opType === 'Identity') return data;
-  if (node.opType !== 'Cast' && node.opType !== 'CastLike') return null;
-  const to = node.opType === 'Cast' ? intAttribute(node, 'to', 0) : (inputs[1]?.dataType ?? 0);
-  const from = data.dataType;
-  if (to !== from && !(to === 1 && (from === 10 || from === 16 || from === 11))) return null;
-  return { kind: 'matrix', dataType: to, matrix };
-}
-
-const VIEWS: ReadonlySet<string> = new Set(
-  'Identity Cast CastLike Reshape Flatten Squeeze Unsqueeze Transpose Slice Gather Split'.split(
-    ' ',
-  ),
-);
-
-/** Why a value is not followed: where its data first was not. */
-function cause(node: OnnxNode, inputs: Inputs): string {
-  const [data] = inputs;
-  if (VIEWS.has(node.opType)) {
-    if (data?.kind === 'opaque') return data.reason;
-  }
-  return `computed by ${describe(node)}`;
-}
-
-function outputType(node: OnnxNode, inputs: Inputs): number {
-  if (node.opType === 'Cast') return intAttribute(node, 'to', 0);
-  return inputs[0]?.dataType ?? 0;
 }
 
 export function identity(from: string, to: string): OnnxNode {

@@ -10,6 +10,7 @@
 #include <random>
 #include <regex>
 #include <sstream>
+#include <utility>
 
 #include "backends/cpu/lookup_kernels.h"
 #include "backends/cuda/device_rows.h"
@@ -176,7 +177,11 @@ std::vector<std::byte> Encode(const float* values, int64_t count, bool half) {
 }
 
 void Simulate(const LookupRequest& request, bool half, LookupReport* report) {
+  // Each test begins anew: what it sees does not depend on those before it.
   static uint64_t seed = 0;
+  static const ::testing::TestInfo* seen = nullptr;
+  const ::testing::TestInfo* const test = ::testing::UnitTest::GetInstance()->current_test_info();
+  if (std::exchange(seen, test) != test) seed = 0;
   Device device;
   const uint64_t out_bytes = half ? 2 : 4;
   std::vector<cuda::GroupArgs> groups;
