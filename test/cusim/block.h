@@ -36,6 +36,9 @@ struct Thread {
 
 using Lanes = std::vector<int>;
 
+// A bit for each, by its place in the warp.
+uint32_t MaskOf(const Lanes& lanes);
+
 class Block {
  public:
   Block(const Launch& launch, Memory* memory, Dim3 index, std::mt19937_64* random,

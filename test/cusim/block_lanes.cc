@@ -6,15 +6,11 @@
 
 namespace cusim {
 
-namespace {
-
 uint32_t MaskOf(const Lanes& lanes) {
   uint32_t mask = 0;
   for (const int i : lanes) mask |= 1u << (i % kLanes);
   return mask;
 }
-
-}  // namespace
 
 void Block::Shuffle(const Instruction& instruction, const Lanes& active, uint32_t mask) {
   const auto& operands = instruction.operands;  // d, a, b, c, mask [, p]

@@ -1,4 +1,6 @@
 // Addresses, loads, stores and atomics of a block.
+#include <cstring>
+
 #include "cusim/alu.h"
 #include "cusim/block.h"
 

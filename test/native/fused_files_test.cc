@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "bundle_support.h"
-#include "engines/fused/graph_reader.h"
+#include "fused_attacks.h"
 
 namespace gyrfalcon::fused {
 namespace {
@@ -18,6 +18,7 @@ using gyrfalcon::testing::Padded;
 using gyrfalcon::testing::Safetensors;
 using gyrfalcon::testing::TempDir;
 using gyrfalcon::testing::WriteFile;
+using testing::kInvalid;
 
 class FusedFiles : public ::testing::Test {
  protected:

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "bundle_support.h"
 #include "engines/fused/fused_engine.h"
 #include "engines/fused/graph_reader.h"
 #include "engines/fused/pair_tiles.h"
@@ -15,6 +16,8 @@
 namespace gyrfalcon::fused {
 namespace {
 
+using gyrfalcon::testing::Edit;
+using gyrfalcon::testing::ExpectError;
 using testing::ExpectRefused;
 using testing::kLimit;
 using testing::Load;

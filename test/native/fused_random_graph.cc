@@ -10,23 +10,6 @@ namespace {
 
 constexpr int64_t kMostElements = 600;
 
-std::string List(const std::vector<int64_t>& numbers) {
-  std::string text = "[";
-  for (size_t i = 0; i < numbers.size(); ++i) {
-    text += (i == 0 ? "" : ",") + std::to_string(numbers[i]);
-  }
-  return text + "]";
-}
-
-std::string ShapeText(const Dims& dims, bool batched, bool symbol) {
-  std::string text = batched ? "[\"batch\"" : "[";
-  for (size_t i = 0; i < dims.size(); ++i) {
-    if (text.size() > 1) text += ",";
-    text += symbol && i == 0 ? "\"L\"" : std::to_string(dims[i]);
-  }
-  return text + "]";
-}
-
 }  // namespace
 
 int64_t ElementsOf(const Dims& dims) {

@@ -16,6 +16,10 @@ using Dims = std::vector<int64_t>;
 
 int64_t ElementsOf(const Dims& dims);
 
+// As in fused.json. Shapes: with "batch" in front, with "L" in the place of the first extent.
+std::string List(const std::vector<int64_t>& numbers);
+std::string ShapeText(const Dims& dims, bool batched, bool symbol);
+
 // "key":value, the text of what is put together from such parts; braces not included.
 std::string GraphText(const std::string& inputs, const std::string& constants,
                       const std::string& nodes, const std::string& outputs);
