@@ -1,20 +1,20 @@
-// Bugs put into the lookup kernel's PTX, each of which must be noticed, and what requests cost.
+// Bugs put into the lookup kernel's PTX, each of which must be noticed.
 #include <gtest/gtest.h>
 
 #include <string>
 
-#include "backends/cuda/device_rows.h"
 #include "lookup_support.h"
 #include "simulated_backend.h"
 
 namespace gyrfalcon::testing {
 namespace {
 
-RequestCase Request(Storage storage = Storage::kF32, int64_t dim = 64, int64_t ids = 7) {
+RequestCase Request() {
+  constexpr int64_t ids = 7;
   std::mt19937_64 random(5);
   RequestCase request;
   GroupCase group;
-  group.table = RandomTable(300, dim, storage, &random);
+  group.table = RandomTable(300, 64, Storage::kF32, &random);
   group.count = group.row_stride = ids;
   for (int64_t i = 0; i < 40 * ids; ++i) group.ids.push_back(static_cast<int64_t>(random() % 300));
   request.groups.push_back(std::move(group));
@@ -96,23 +96,6 @@ TEST(KernelControlTest, APaddingThatCounts) {
   EXPECT_FALSE(Noticed(request));
   const KernelEdit edit("vote\\.sync\\.ballot\\.b32(\\s+%r[0-9]+), [^,]*,", "vote.sync.ballot.b32$1, 1,");
   EXPECT_TRUE(Noticed(request));
-}
-
-// At most 1.15 times the 32-byte sectors that the rows and ids are in.
-TEST(KernelCostTest, SectorsOfALookup) {
-  const WithCaches none(Caching::kNever);
-  for (const Storage storage :
-       {Storage::kF32, Storage::kF16, Storage::kBF16, Storage::kInt8, Storage::kInt4}) {
-    for (const int64_t dim : {32, 64, 128}) {
-      const RequestCase request = Request(storage, dim, 20);
-      (void)RunCase(request, SimulatedBackend());
-      const auto bytes = static_cast<double>(RowBytes(storage, dim));
-      const double ids = 40.0 * 20.0;
-      const double least = ids * std::ceil(bytes / 32) + ids * 4 / 32;
-      const double ratio = static_cast<double>(LastLaunch().counters.fetched_sectors) / least;
-      EXPECT_LE(ratio, 1.15) << StorageName(storage) << ' ' << dim;
-    }
-  }
 }
 
 }  // namespace
