@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -55,21 +55,23 @@ async function scoreOn(device: string, bundle: string, rows: number[], capacity:
   return scores;
 }
 
+/** Whether every bag of a bundle is single rows: nothing is added up. */
+function gathersOnly(bundle: string): boolean {
+  const { bags } = JSON.parse(readFileSync(join(bundle, 'model.json'), 'utf8'));
+  return bags.every((bag: Any) => bag.pooling === 'none' || bag.count === 1);
+}
+
 // Bags, histories, ragged inputs with weights, more than 27 groups, computed ids, 16-bit tables.
 test.each([
-  ['dlrm-separate.dynamo', 12],
   ['bag-weighted-offsets.dynamo', 12],
   ['pool-lengths-mean.dynamo', 9],
   ['hash-bag-sum.dynamo', 12],
-  ['half-tables.dynamo', 5],
-  ['din-fixed-batch.dynamo', 4],
 ])('%s scores as on the CPU', async (name, capacity) => {
   const bundle = await bundleOf(name);
+  expect(gathersOnly(bundle)).toBe(false);
   const rows = [capacity, 1, 3];
-  const [cpu, cuda] = [
-    await scoreOn('cpu', bundle, rows, capacity),
-    await scoreOn('cuda:0', bundle, rows, capacity),
-  ];
+  const cpu = await scoreOn('cpu', bundle, rows, capacity);
+  const cuda = await scoreOn('cuda:0', bundle, rows, capacity);
   for (const [i, outputs] of cpu.entries()) {
     for (const [o, values] of outputs.entries()) {
       const others = cuda[i]?.[o] ?? new Float32Array();
@@ -85,6 +87,25 @@ test.each([
     }
   }
 });
+
+// Rows and their dequantisation are exact, and the network behind them is the same.
+test.each([
+  ['dlrm-separate.dynamo', 12, 'f32'],
+  ['dlrm-separate.dynamo', 12, 'bf16'],
+  ['dlrm-separate.dynamo', 12, 'int8'],
+  ['dlrm-separate.dynamo', 12, 'int4'],
+  ['half-tables.dynamo', 5, undefined],
+  ['din-fixed-batch.dynamo', 4, undefined],
+] as const)(
+  '%s, rows of which are only gathered, scores to the bit as on the CPU',
+  async (name, capacity, tableDtype) => {
+    const bundle = await bundleOf(name, { tableDtype });
+    expect(gathersOnly(bundle)).toBe(true);
+    const rows = [capacity, 1, 3];
+    const cuda = await scoreOn('cuda:0', bundle, rows, capacity);
+    expect(cuda).toEqual(await scoreOn('cpu', bundle, rows, capacity));
+  },
+);
 
 test('explain says where everything is; stats count the memory', async () => {
   const bundle = await bundleOf('dlrm-separate.dynamo');

@@ -1,6 +1,5 @@
 #include "backends/cuda/table_lookup.h"
 
-#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -64,7 +63,7 @@ TableLookup::Piece TableLookup::NextPiece(const BagGroup& group, int64_t begin,
 Status TableLookup::Reserve(size_t bytes) {
   if (bytes <= pinned_.bytes()) return Status::Ok();
   pinned_ = PinnedMemory();
-  Result<PinnedMemory> pinned = PinnedMemory::Allocate(device_, std::max(bytes, 2 * bytes));
+  Result<PinnedMemory> pinned = PinnedMemory::Allocate(device_, 2 * bytes);
   if (!pinned.ok()) return pinned.status();
   pinned_ = std::move(*pinned);
   return Status::Ok();
