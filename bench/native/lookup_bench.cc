@@ -2,7 +2,8 @@
 // one request, and a sweep of the prefetch distance.
 //
 // Ids are uniform over a table larger than the caches and each call takes ids that no recent call
-// used. Knobs: GYRFALCON_BENCH_TABLE_MIB (default 512), GYRFALCON_BENCH_SEED (default 1); Google
+// used. Knobs: GYRFALCON_BENCH_TABLE_MIB (default 512), GYRFALCON_BENCH_SEED (default 1),
+// GYRFALCON_BENCH_ZIPF (an exponent over 1: ids by Zipf's law, ranks spread over the table); Google
 // Benchmark's --benchmark_filter picks cases. Bytes/s counts table rows only; ns/row is per id.
 #include <benchmark/benchmark.h>
 #include <sys/mman.h>
@@ -81,7 +82,19 @@ std::vector<int32_t> RandomIds(int64_t rows) {
   std::mt19937_64 random(static_cast<uint64_t>(Knob("GYRFALCON_BENCH_SEED", 1)));
   std::vector<int32_t> ids(kIds);
   const auto bound = static_cast<uint64_t>(std::min<int64_t>(rows, INT32_MAX));
-  for (int32_t& id : ids) id = static_cast<int32_t>(((random() >> 32) * bound) >> 32);
+  const char* const zipf = std::getenv("GYRFALCON_BENCH_ZIPF");
+  if (zipf == nullptr) {
+    for (int32_t& id : ids) id = static_cast<int32_t>(((random() >> 32) * bound) >> 32);
+    return ids;
+  }
+  // The continuous law's inverse.
+  const double power = 1.0 - std::atof(zipf);
+  const double top = std::pow(static_cast<double>(bound) + 1.0, power) - 1.0;
+  for (int32_t& id : ids) {
+    const double unit = static_cast<double>(random() >> 11) * 0x1p-53;
+    const auto rank = static_cast<uint64_t>(std::pow(1.0 + unit * top, 1.0 / power)) - 1;
+    id = static_cast<int32_t>(std::min(rank, bound - 1) * 2654435761u % bound);
+  }
   return ids;
 }
 
