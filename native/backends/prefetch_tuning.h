@@ -15,7 +15,7 @@
 namespace gyrfalcon {
 
 // The distances that are tried, in 64-byte lines.
-inline constexpr std::array<int64_t, 5> kPrefetchCandidates{32, 64, 96, 128, 192};
+inline constexpr std::array<int64_t, 5> kPrefetchCandidates{64, 96, 128, 192, 384};
 
 // Nanoseconds of one round of lookups for each candidate.
 using PrefetchRound = std::array<int64_t, kPrefetchCandidates.size()>;

@@ -32,14 +32,14 @@ TEST(PrefetchChoiceTest, TheLeastMedian) {
 }
 
 TEST(PrefetchChoiceTest, KeepsItsOwnWithinThreePercent) {
-  EXPECT_EQ(ChoosePrefetchLines({9, {1029, 2000, 1500, 1000, 1500}}, 32), 32);
-  EXPECT_EQ(ChoosePrefetchLines({9, {1030, 2000, 1500, 1000, 1500}}, 32), 128);
-  EXPECT_EQ(ChoosePrefetchLines({9, {1029, 2000, 1500, 1000, 1500}}, 48), 128);  // no candidate
+  EXPECT_EQ(ChoosePrefetchLines({9, {1029, 2000, 1500, 1000, 1500}}, 64), 64);
+  EXPECT_EQ(ChoosePrefetchLines({9, {1030, 2000, 1500, 1000, 1500}}, 64), 192);
+  EXPECT_EQ(ChoosePrefetchLines({9, {1029, 2000, 1500, 1000, 1500}}, 48), 192);  // no candidate
 }
 
 TEST(PrefetchChoiceTest, NothingFromFewRounds) {
   EXPECT_EQ(ChoosePrefetchLines({6, {1, 2, 3, 4, 5}}, 96), std::nullopt);
-  EXPECT_EQ(ChoosePrefetchLines({7, {1, 2, 3, 4, 5}}, 96), 32);
+  EXPECT_EQ(ChoosePrefetchLines({7, {1, 2, 3, 4, 5}}, 96), 64);
   EXPECT_EQ(ChoosePrefetchLines({}, 96), std::nullopt);
 }
 

@@ -1,5 +1,10 @@
 // The cursor that runs ahead of a walk over a request, across bags and groups, and prefetches rows.
 //
+// It does so in bursts. Zen 4, f32 rows of 256 and 512 bytes in bags of 20 ids, nanoseconds a row
+// with 192 lines ahead: prefetching as many lines as were read, row by row, takes 20 and 37 from
+// memory (uniform ids; 9 and 15 under Zipf 1.05), a bag's lines at a time 15 and 25 (10 and 15),
+// 256 lines at a time 12 and 25 (10 and 14). Reads in between delay the misses behind them.
+//
 // Included only by the lookup_<isa>.cc files; the rules of row_ops.h hold here too.
 #ifndef GYRFALCON_BACKENDS_CPU_AHEAD_H_
 #define GYRFALCON_BACKENDS_CPU_AHEAD_H_
@@ -10,7 +15,7 @@
 namespace gyrfalcon {
 namespace {
 
-constexpr int64_t kLineBytes = 64;
+constexpr int64_t kBurstLines = 256;
 
 // It counts cache lines, not rows, so that the distance fits wide and narrow tables alike. It reads
 // ids only to prefetch: the walk loads and checks them again.
@@ -23,20 +28,30 @@ class Ahead {
   // The walk is about to read rows of `lines` lines in all.
   void Consume(int64_t lines) {
     in_flight_ -= lines;
-    while (in_flight_ < target_) {
+    if (in_flight_ < target_) Refill();
+  }
+
+ private:
+  // Rows of `lines` lines in `all` lines, at most kMaxChunk. Few calls divide.
+  static int64_t RowsOf(int64_t all, int64_t lines) {
+    if (all >= kMaxChunk * lines) return kMaxChunk;
+    return (all + lines - 1) / lines;
+  }
+
+  void Refill() {
+    while (in_flight_ < target_ + kBurstLines) {
       if (left_ == 0 && !NextRun()) {
         target_ = INT64_MIN;
         return;
       }
       if (wide_ids_) {
-        PrefetchRun<int64_t>();
+        Advance<int64_t>();
       } else {
-        PrefetchRun<int32_t>();
+        Advance<int32_t>();
       }
     }
   }
 
- private:
   bool NextRun() {
     while (left_ == 0) {
       if (runs_left_ == 0) {
@@ -60,25 +75,35 @@ class Ahead {
     return true;
   }
 
+  // Prefetches some rows of the run: at least one, and no more than are wanted or a chunk.
   template <typename Index>
-  void PrefetchRun() {
-    const uint64_t row_bytes = plan_.row_bytes;
+  void Advance() {
+    const int64_t wanted = RowsOf(target_ + kBurstLines - in_flight_, plan_.lines);
+    const int64_t size = left_ < wanted ? left_ : wanted;
+    const auto add = static_cast<uint64_t>(*add_);
     const int64_t step = plan_.stream.step;
-    // One for each line that a row can touch: a second for the same line is not free.
-    const int64_t inner_bytes = (plan_.lines - 1) * kLineBytes;
-    do {
-      const auto id = static_cast<int64_t>(LoadAs<Index>(ids_));
-      const uint64_t row = static_cast<uint64_t>(id) + static_cast<uint64_t>(*add_);
-      if (row < rows_) [[likely]] {
-        const std::byte* const begin = table_ + row * row_bytes;
-        for (int64_t at = 0; at < inner_bytes; at += kLineBytes) Isa::Prefetch(begin + at);
-        Isa::Prefetch(begin + row_bytes - 1);
+    const int64_t add_step = plan_.stream.add_step;
+    const auto last_byte = static_cast<int64_t>(plan_.row_bytes) - 1;
+    uint64_t offsets[kMaxChunk];
+    if (step == int64_t{sizeof(Index)} && add_step == 0 &&
+        OffsetsOf<Index>(ids_, add, rows_, plan_.row_bytes, size, offsets)) {
+      for (int64_t i = 0; i < size; ++i) {
+        PrefetchRow<Isa>(table_ + offsets[i], plan_.lines, last_byte);
       }
-      add_ += plan_.stream.add_step;
-      in_flight_ += plan_.lines;
-      if (--left_ == 0) return;  // no pointer past the last id is formed
-      ids_ += step;
-    } while (in_flight_ < target_);
+    } else {
+      for (int64_t i = 0; i < size; ++i) {
+        const auto id = static_cast<int64_t>(LoadAs<Index>(ids_ + i * step));
+        const uint64_t row = static_cast<uint64_t>(id) + static_cast<uint64_t>(add_[i * add_step]);
+        if (row < rows_) [[likely]] {
+          PrefetchRow<Isa>(table_ + row * plan_.row_bytes, plan_.lines, last_byte);
+        }
+      }
+    }
+    in_flight_ += size * plan_.lines;
+    left_ -= size;
+    if (left_ == 0) return;  // no pointer past the last id is formed
+    ids_ += size * step;
+    add_ += size * add_step;
   }
 
   const LookupRequest& request_;

@@ -7,11 +7,12 @@
 
 namespace gyrfalcon {
 
-// How far ahead each backend prefetches, in 64-byte lines. AVX-512 on Zen 4, 256-byte rows, 40 ids
-// a bag, out of cache: 30.3 ns a row at 1 line, 18.6 at 32, 15.1 at 96, 17.6 at 128 (least of 5
-// runs); the distance depends on memory, not on the width of vectors.
-inline constexpr int64_t kAvx512PrefetchLines = 96;
-inline constexpr int64_t kAvx2PrefetchLines = 96;
+// How far ahead each backend prefetches at least, in 64-byte lines. AVX-512 on Zen 4, f32, bags of
+// 20, nanoseconds a row of 256 and 512 bytes: 13 and 27 from memory at 96 lines, 12 and 24 to 25 at
+// 192 and 384 (8.5, and 19 and 18, under Zipf 1.05; lower decile of 60 rounds in turns). The
+// distance depends on memory, not on the width of vectors.
+inline constexpr int64_t kAvx512PrefetchLines = 192;
+inline constexpr int64_t kAvx2PrefetchLines = 192;
 inline constexpr int64_t kScalarPrefetchLines = 64;  // rows take longer, so fewer lines suffice
 inline constexpr int64_t kNeonPrefetchLines = 64;    // not measured: emulated only
 

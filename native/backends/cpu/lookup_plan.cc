@@ -1,5 +1,6 @@
 #include "backends/cpu/lookup_plan.h"
 
+#include <algorithm>
 #include <atomic>
 
 namespace gyrfalcon {
@@ -8,6 +9,7 @@ namespace {
 std::atomic<int64_t> g_prefetch_lines{kUsualPrefetch};
 
 constexpr int64_t kLine = 64;
+constexpr int64_t kChunkLines = 192;
 constexpr int64_t kZeroAdd = 0;
 
 }  // namespace
@@ -33,12 +35,13 @@ GroupPlan PlanGroup(const BagGroup& group, RowRange range) {
   // group and request.
   const int64_t step = bytes & -bytes;
   plan.lines = (bytes + 2 * kLine - 1 - (step < kLine ? step : kLine)) >> 6;
-  // Wide rows go in small groups: the cursor ahead advances by a chunk's lines at once. Narrow ones
-  // in large groups: f32 rows of 256 bytes took 23 ns in chunks of 4, 14 to 18 in chunks of 8 and
-  // 13 in chunks of 16 (Zen 4, AVX-512, out of cache, lower quantile of 256 calls in turns); int8
-  // rows of 64 elements were 0.3 ns cheaper in chunks of 32, in cache, where bags of 20 are one
-  // chunk.
-  plan.chunk = plan.lines <= 4 ? kMaxChunk : plan.lines <= 8 ? 8 : 2;
+  // No more than are usually prefetched before: those of a chunk that are not miss one by one. But
+  // the sums of a bag go through memory between chunks: f32 rows of 512 bytes under Zipf 1.05 took
+  // 28 ns in chunks of 8 (bags of 20), 22 in chunks of 16 and 18 in one. It must not depend on the
+  // distance in use, or the last bits of sums would.
+  plan.chunk = plan.lines * kMaxChunk <= kChunkLines
+                   ? kMaxChunk
+                   : std::max<int64_t>(kChunkLines / plan.lines, 2);
   const int64_t dim = group.table.dim;
   plan.params_offset = group.table.storage == Storage::kInt4 ? (dim + 1) / 2 : dim;
 

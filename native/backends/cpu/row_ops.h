@@ -37,11 +37,63 @@ struct Chunk {
   int64_t size = 0;
 };
 
+constexpr int64_t kLineBytes = 64;
+
+// One prefetch for each line that the row can touch: a second for the same line is not free.
+template <class Isa>
+[[gnu::always_inline]] inline void PrefetchRow(const std::byte* row, int64_t lines,
+                                               int64_t last_byte) {
+  switch (lines) {  // one jump, always the same, for the usual rows
+    default:
+      for (int64_t line = 8; line < lines - 1; ++line) Isa::Prefetch(row + line * kLineBytes);
+      Isa::Prefetch(row + 7 * kLineBytes);
+      [[fallthrough]];
+    case 8:
+      Isa::Prefetch(row + 6 * kLineBytes);
+      [[fallthrough]];
+    case 7:
+      Isa::Prefetch(row + 5 * kLineBytes);
+      [[fallthrough]];
+    case 6:
+      Isa::Prefetch(row + 4 * kLineBytes);
+      [[fallthrough]];
+    case 5:
+      Isa::Prefetch(row + 3 * kLineBytes);
+      [[fallthrough]];
+    case 4:
+      Isa::Prefetch(row + 2 * kLineBytes);
+      [[fallthrough]];
+    case 3:
+      Isa::Prefetch(row + kLineBytes);
+      [[fallthrough]];
+    case 2:
+      Isa::Prefetch(row);
+      [[fallthrough]];
+    case 1:
+      Isa::Prefetch(row + last_byte);
+  }
+}
+
 template <typename T>
 [[gnu::always_inline]] inline T LoadAs(const std::byte* at) {
   T value;
   __builtin_memcpy(&value, at, sizeof(T));
   return value;
+}
+
+// The usual ids, side by side and all in range, without a branch for each: where their rows lie, or
+// false when one is out of range.
+template <typename Index>
+[[gnu::always_inline]] inline bool OffsetsOf(const std::byte* ids, uint64_t add, uint64_t rows,
+                                             uint64_t row_bytes, int64_t size, uint64_t* offsets) {
+  uint64_t outside = 0;
+  for (int64_t i = 0; i < size; ++i) {
+    const auto id = static_cast<int64_t>(LoadAs<Index>(ids + i * int64_t{sizeof(Index)}));
+    const uint64_t row = static_cast<uint64_t>(id) + add;
+    outside |= row >= rows ? 1 : 0;
+    offsets[i] = row * row_bytes;
+  }
+  return outside == 0;
 }
 
 constexpr bool IsQuantised(Storage storage) {
@@ -120,20 +172,29 @@ template <class Isa, Storage kStorage, bool kCoefficient, bool kTail>
   }
 }
 
-// Adds one row to kVectors accumulators.
+// Adds kVectors vectors of row i, from `column` of the first row on, to as many accumulators.
 template <class Isa, Storage kStorage, bool kCoefficient, int kVectors, bool kTail>
-[[gnu::always_inline]] inline void AddRow(const PoolArgs& args, int64_t i, typename Isa::Tail tail,
-                                          typename Isa::Vec* sums) {
-  const std::byte* const row = args.table + args.chunk->offsets[i];
-  const auto coefficient = Coefficient<Isa, kStorage, kCoefficient>(*args.chunk, i);
+[[gnu::always_inline]] inline void AddRow(const std::byte* column, const Chunk& chunk, int64_t i,
+                                          typename Isa::Tail tail, typename Isa::Vec* sums) {
+  const std::byte* const row = column + chunk.offsets[i];
+  const auto coefficient = Coefficient<Isa, kStorage, kCoefficient>(chunk, i);
 #pragma GCC unroll 16
   for (int v = 0; v < kVectors - 1; ++v) {
-    sums[v] = Accumulate<Isa, kStorage, kCoefficient, false>(row, args.column + v * Isa::kWidth,
-                                                             tail, coefficient, sums[v]);
+    sums[v] = Accumulate<Isa, kStorage, kCoefficient, false>(row, v * Isa::kWidth, tail,
+                                                             coefficient, sums[v]);
   }
   constexpr int kLast = kVectors - 1;
-  sums[kLast] = Accumulate<Isa, kStorage, kCoefficient, kTail>(
-      row, args.column + kLast * Isa::kWidth, tail, coefficient, sums[kLast]);
+  sums[kLast] = Accumulate<Isa, kStorage, kCoefficient, kTail>(row, kLast * Isa::kWidth, tail,
+                                                               coefficient, sums[kLast]);
+}
+
+// Where element `column` of the first row lies: a block of columns begins at an even one.
+template <Storage kStorage>
+const std::byte* ColumnOf(const std::byte* table, int64_t column) {
+  if constexpr (kStorage == Storage::kF32) return table + 4 * column;
+  if constexpr (kStorage == Storage::kF16 || kStorage == Storage::kBF16) return table + 2 * column;
+  if constexpr (kStorage == Storage::kInt8) return table + column;
+  return table + column / 2;
 }
 
 template <class Isa, Storage kStorage, bool kCoefficient, int kVectors, bool kTail>
@@ -156,26 +217,34 @@ void PoolBlock(const PoolArgs& args) {
       sums[v] = Isa::LoadF32(out + v * Isa::kWidth);
     }
   }
-  const int64_t size = args.chunk->size;
+  const Chunk& chunk = *args.chunk;
+  const std::byte* const column = ColumnOf<kStorage>(args.table, args.column);
+  const int64_t size = chunk.size;
   int64_t i = 0;
   if constexpr (kTwoRows) {
     for (; i + 1 < size; i += 2) {
-      AddRow<Isa, kStorage, kCoefficient, kVectors, kTail>(args, i, tail, sums);
-      AddRow<Isa, kStorage, kCoefficient, kVectors, kTail>(args, i + 1, tail, odd);
+      AddRow<Isa, kStorage, kCoefficient, kVectors, kTail>(column, chunk, i, tail, sums);
+      AddRow<Isa, kStorage, kCoefficient, kVectors, kTail>(column, chunk, i + 1, tail, odd);
     }
   }
   for (; i < size; ++i) {
-    AddRow<Isa, kStorage, kCoefficient, kVectors, kTail>(args, i, tail, sums);
+    AddRow<Isa, kStorage, kCoefficient, kVectors, kTail>(column, chunk, i, tail, sums);
   }
-  const Vec bias = Isa::Set1(args.bias);
-  const Vec scale = Isa::Set1(args.scale);
+  if constexpr (kTwoRows) {
 #pragma GCC unroll 16
-  for (int v = 0; v < kVectors; ++v) {
-    if constexpr (kTwoRows) sums[v] = Isa::Add(sums[v], odd[v]);
-    if (args.last) {
+    for (int v = 0; v < kVectors; ++v) sums[v] = Isa::Add(sums[v], odd[v]);
+  }
+  if (args.last) {
+    const Vec bias = Isa::Set1(args.bias);
+    const Vec scale = Isa::Set1(args.scale);
+#pragma GCC unroll 16
+    for (int v = 0; v < kVectors; ++v) {
       if constexpr (IsQuantised(kStorage)) sums[v] = Isa::Add(sums[v], bias);
       sums[v] = Isa::Mul(sums[v], scale);
     }
+  }
+#pragma GCC unroll 16
+  for (int v = 0; v < kVectors; ++v) {
     if (kTail && v == kLast) {
       Isa::StoreF32Tail(out + v * Isa::kWidth, tail, sums[v]);
     } else {

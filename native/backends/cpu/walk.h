@@ -29,21 +29,6 @@ struct Resolved {
   int64_t bad_id = 0;
 };
 
-// The usual ids, side by side and all in range, without a branch for each: where their rows lie, or
-// false when one is out of range.
-template <typename Index>
-[[gnu::always_inline]] inline bool ResolveAll(const std::byte* ids, uint64_t add, uint64_t rows,
-                                              uint64_t row_bytes, int64_t size, Chunk* chunk) {
-  uint64_t outside = 0;
-  for (int64_t i = 0; i < size; ++i) {
-    const auto id = static_cast<int64_t>(LoadAs<Index>(ids + i * int64_t{sizeof(Index)}));
-    const uint64_t row = static_cast<uint64_t>(id) + add;
-    outside |= row >= rows ? 1 : 0;
-    chunk->offsets[i] = row * row_bytes;
-  }
-  return outside == 0;
-}
-
 // Loads and checks ids [begin, begin + size) and writes where their rows lie. kCompact: positions
 // that contribute nothing are left out; else they become kNoRow.
 template <typename Index, bool kCompact>
@@ -56,7 +41,7 @@ Resolved Resolve(const BagGroup& group, uint64_t row_bytes, OutOfRange policy,
   const float* const weights = positions.weights;
   if (weights == nullptr && !group.has_padding && positions.add_step == 0 &&
       positions.id_step == int64_t{sizeof(Index)} &&
-      ResolveAll<Index>(ids, static_cast<uint64_t>(*add), rows, row_bytes, size, chunk)) {
+      OffsetsOf<Index>(ids, static_cast<uint64_t>(*add), rows, row_bytes, size, chunk->offsets)) {
     resolved.counted = chunk->size = size;
     return resolved;
   }
