@@ -115,17 +115,27 @@ ScaleBias LoadParams(const std::byte* params) {
 }
 
 // Turns the chunk's weights into weight * scale and returns the sum of weight * bias, which is the
-// same for all elements of a bag and is added once, at the end.
+// same for all elements of a bag and is added once, at the end. Four sums: one would wait for each
+// addition.
 template <class Isa, Storage kStorage>
 float FoldParams(const std::byte* table, int64_t params_offset, bool weighted, Chunk* chunk) {
-  float bias = 0.0f;
-  for (int64_t i = 0; i < chunk->size; ++i) {
+  float sums[4] = {};
+  const auto fold = [&](int64_t i, float* sum) {
     const ScaleBias params = LoadParams<Isa, kStorage>(table + chunk->offsets[i] + params_offset);
     const float weight = weighted ? chunk->weights[i] : 1.0f;
     chunk->weights[i] = weight * params.scale;
-    bias += weight * params.bias;
+    *sum += weight * params.bias;
+  };
+  const int64_t size = chunk->size;
+  int64_t i = 0;
+  for (; i + 3 < size; i += 4) {
+    fold(i, &sums[0]);
+    fold(i + 1, &sums[1]);
+    fold(i + 2, &sums[2]);
+    fold(i + 3, &sums[3]);
   }
-  return bias;
+  for (; i < size; ++i) fold(i, &sums[0]);
+  return (sums[0] + sums[1]) + (sums[2] + sums[3]);
 }
 
 // One block of a bag's output: up to kBlock vectors of columns.
