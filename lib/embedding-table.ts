@@ -1,9 +1,10 @@
 import { types } from 'node:util';
-import { CPU, openDevice, openDeviceSync, progressListener, withProgress } from './device.js';
+import { cacheSize } from './cache-options.js';
+import { openDevice, openDeviceSync, progressListener, withProgress } from './device.js';
 import { GyrfalconError } from './errors.js';
 import type { PoolingName, StorageName } from './import/manifest.js';
 import { type NativeTable, native, type OutOfRangePolicy } from './native.js';
-import { integer, invalid, oneOf, path, record, show } from './options.js';
+import { type CacheOptions, integer, invalid, oneOf, path, record, show } from './options.js';
 import { bytesOf, lengthOf } from './typed-arrays.js';
 
 const STORAGES = ['f32', 'f16', 'bf16', 'int8', 'int4'] as const;
@@ -20,14 +21,6 @@ export interface BagOptions {
   pooling?: Exclude<PoolingName, 'none'>;
   /** 'error' unless said otherwise; 'zero' lets an id outside the table contribute nothing. */
   outOfRange?: OutOfRangePolicy;
-}
-
-/** Of a table on a CUDA device, for one that is larger than its memory. One of them at most. */
-export interface CacheOptions {
-  /** Rows that the device keeps, rounded up to sets of 8. */
-  cacheRows?: number;
-  /** The device's memory that may be used for them. */
-  cacheBytes?: number;
 }
 
 export type TableStats = ReturnType<NativeTable['stats']>;
@@ -237,20 +230,6 @@ export class EmbeddingTable implements Disposable {
       throw new GyrfalconError('OUT_OF_MEMORY', `could not allocate ${count} rows`, { cause });
     }
   }
-}
-
-/** The addon's cacheRows and cacheBytes. */
-function cacheSize(given: CacheOptions | undefined, device: number): [number, number] {
-  const { cacheRows, cacheBytes } = given ?? {};
-  if (cacheRows === undefined && cacheBytes === undefined) return [0, 0];
-  if (device === CPU) throw invalid('a CUDA device for a row cache', 'cpu');
-  if (cacheRows !== undefined && cacheBytes !== undefined) {
-    throw invalid('either cacheRows or cacheBytes', 'both');
-  }
-  return [
-    cacheRows === undefined ? 0 : integer(cacheRows, 1, 2 ** 31, 'cacheRows'),
-    cacheBytes === undefined ? 0 : integer(cacheBytes, 1, 2 ** 50, 'cacheBytes'),
-  ];
 }
 
 /** @throws DTYPE_MISMATCH */

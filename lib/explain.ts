@@ -10,8 +10,11 @@ export interface Explanation {
     readonly storage: StorageName;
     /** 'cpu' or 'cuda:N'. */
     readonly device: string;
-    /** Copied into this machine's memory, a mapped file, or the device's memory. */
-    readonly memory: 'copied' | 'mapped' | 'device';
+    /**
+     * Copied into this machine's memory, a mapped file, the device's memory, or pinned memory of this
+     * machine with a row cache in the device's.
+     */
+    readonly memory: 'copied' | 'mapped' | 'device' | 'cached';
     /** On `device`: on a CUDA device rows are padded to 16 bytes. */
     readonly bytes: number;
   }[];
@@ -54,8 +57,8 @@ export function explain(model: NativeModel, info: NativeModelInfo, asked: Asked)
   const found = model.explain();
   const onCuda = found.device !== undefined;
   const tables = info.tables.map(({ name, rows, dim, storage, bytes }, i) => {
-    const { mapped = false, deviceBytes = 0 } = found.tables[i] ?? {};
-    const memory = onCuda ? 'device' : mapped ? 'mapped' : 'copied';
+    const { mapped = false, cached = false, deviceBytes = 0 } = found.tables[i] ?? {};
+    const memory = cached ? 'cached' : onCuda ? 'device' : mapped ? 'mapped' : 'copied';
     return {
       name,
       rows,

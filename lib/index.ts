@@ -2,7 +2,7 @@ export type { AnyArray, AnyInput, BatchInputs, RaggedInput, Scores } from './bat
 export { Batch } from './batch.js';
 export type { Capabilities } from './capabilities.js';
 export { capabilities } from './capabilities.js';
-export type { BagOptions, CacheOptions, TableStats } from './embedding-table.js';
+export type { BagOptions, TableStats } from './embedding-table.js';
 export { EmbeddingTable } from './embedding-table.js';
 export type { EngineFeeds, EngineOptions, EngineTensor } from './engine.js';
 export { Engine } from './engine.js';
@@ -20,5 +20,5 @@ export type { DtypeName, PoolingName, ReportEntry, StorageName } from './import/
 export { importModel } from './import-model.js';
 export type { ModelInfo, ModelStats } from './model.js';
 export { loadModel, Model } from './model.js';
-export type { BatchOptions, LoadOptions, ScoreOptions } from './options.js';
+export type { BatchOptions, CacheOptions, LoadOptions, ScoreOptions } from './options.js';
 export type { TypedArray } from './typed-arrays.js';

@@ -1,4 +1,5 @@
 import { Batch, type BatchInputs, type Scores } from './batch.js';
+import { cacheSizes } from './cache-options.js';
 import { openDevice, progressListener, withProgress } from './device.js';
 import { type ErrorCode, GyrfalconError } from './errors.js';
 import { type Asked, type Explanation, explain } from './explain.js';
@@ -60,8 +61,9 @@ export async function loadModel<
   const asked = { device: given.device ?? 'auto', engine };
   const listener = progressListener(given.onProgress);
   const device = await openDevice(asked.device);
+  const caches = cacheSizes(given.caches, device);
   const handle = await withProgress(listener, (progress) =>
-    native().loadModel(bundle, { ...settings, device, progress }),
+    native().loadModel(bundle, { ...settings, device, caches, progress }),
   );
   return new Model(OWN, handle, settings.threads, asked);
 }
@@ -182,6 +184,20 @@ export class Model<Inputs extends object = BatchInputs, Outputs extends object =
   stats(): ModelStats {
     this.#open();
     return this.#native.stats();
+  }
+
+  /**
+   * Puts rows of a table into its row cache, the first ids with preference, where there is room. Those
+   * that are asked for more often take their places later. Scores may be under way.
+   * @throws INVALID_ARGUMENT (no such table, or one without a row cache), INDEX_OUT_OF_RANGE,
+   * DTYPE_MISMATCH, DETACHED_BUFFER, MODEL_CLOSED, DEVICE_FAILED
+   */
+  warm(table: string, ids: Int32Array | BigInt64Array): void {
+    this.#open();
+    const names = this.info.tables.map(({ name }) => name);
+    const number = names.indexOf(table);
+    if (number < 0) throw invalid(`a table of ${names.join(', ')}`, table);
+    this.#native.warm(number, ids);
   }
 
   /** Refuses new work, waits for what is in flight, then frees tables and engine. */

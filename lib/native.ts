@@ -106,7 +106,7 @@ export interface NativeModel {
       pinnedBytes: number;
     };
     /** As in `info`. */
-    tables: { mapped: boolean; deviceBytes: number }[];
+    tables: { mapped: boolean; cached: boolean; deviceBytes: number }[];
     bags: number;
     computedIds: boolean;
     threads: number;
@@ -120,9 +120,25 @@ export interface NativeModel {
     tableBytes: number;
     hugePageBytes: number;
     deviceBytes: number;
+    /** Of tables with a row cache. Hits and misses are those of sampled touches. */
+    caches: (NativeCacheStats & { table: string })[];
   };
+  /** `table` counts `info.tables`. Hot ids first. @throws INVALID_ARGUMENT: no row cache */
+  warm(table: number, ids: Int32Array | BigInt64Array): void;
   /** Precondition: nothing in flight. Frees tables and engine at once. */
   close(): void;
+}
+
+/** Of a row cache on a CUDA device. */
+export interface NativeCacheStats {
+  slots: number;
+  occupied: number;
+  hits: number;
+  misses: number;
+  hitRate: number;
+  insertions: number;
+  evictions: number;
+  updated: number;
 }
 
 export interface NativeTable {
@@ -149,16 +165,7 @@ export interface NativeTable {
     hugePageBytes: number;
     deviceBytes: number;
     /** Of a table with a row cache. Hits and misses are those of sampled touches. */
-    cache?: {
-      slots: number;
-      occupied: number;
-      hits: number;
-      misses: number;
-      hitRate: number;
-      insertions: number;
-      evictions: number;
-      updated: number;
-    };
+    cache?: NativeCacheStats;
   };
   close(): void;
 }
@@ -255,6 +262,8 @@ export interface Native {
       ortLibrary: string;
       /** Of CUDA; -1: the CPU. */
       device: number;
+      /** [table, rows, bytes]: row caches, by one of the two sizes. */
+      caches: readonly (readonly [string, number, number])[];
       progress: object;
       /** Why there is no ortLibrary: thrown as ENGINE_UNAVAILABLE by a model that needs it. */
       ortMissing: string;

@@ -2,6 +2,14 @@ import { types } from 'node:util';
 import { GyrfalconError } from './errors.js';
 import type { OutOfRangePolicy } from './native.js';
 
+/** Of a table on a CUDA device, for one that is larger than its memory. One of them at most. */
+export interface CacheOptions {
+  /** Rows that the device keeps, rounded up to sets of 8. */
+  cacheRows?: number;
+  /** The device's memory that may be used for them. */
+  cacheBytes?: number;
+}
+
 /** How a model is loaded. */
 export interface LoadOptions {
   /**
@@ -10,6 +18,11 @@ export interface LoadOptions {
    * DEVICE_UNAVAILABLE with the reason, tables that do not fit it are OUT_OF_MEMORY.
    */
   device?: string;
+  /**
+   * Tables, by name, that stay in this machine's memory, pinned, with a row cache on the CUDA device:
+   * for those that are larger than its memory. All others are copied to it.
+   */
+  caches?: Readonly<Record<string, CacheOptions>>;
   /** Hears how many bytes of the tables are on a CUDA device, and how many there are. */
   onProgress?: (bytes: number, total: number) => void;
   /**

@@ -80,9 +80,19 @@ Status Batch::Score(int64_t rows) {
 }
 
 Status Batch::LookUp(int64_t rows, LookupReport* report) {
-  if (device_lookup_ != nullptr) return device_lookup_->Run(rows, report);
+  if (device_lookup_ != nullptr) return LookUpOnDevice(rows, report);
   RunLookup(model_->backend(), {groups_.data(), groups_.size(), 0, rows, model_->policy()},
             model_->lookup_threads(), report);
+  return Status::Ok();
+}
+
+Status Batch::LookUpOnDevice(int64_t rows, LookupReport* report) {
+  cuda::CacheKeeper* const keeper = model_->device().keeper.get();
+  {
+    const cuda::CacheKeeper::Inside inside(keeper);
+    GYR_RETURN_IF_ERROR(device_lookup_->Run(rows, report));
+  }
+  if (keeper != nullptr) keeper->LookedUp(device_lookup_->MostIds(rows));
   return Status::Ok();
 }
 

@@ -93,6 +93,7 @@ class Batch {
   Status BuildGroups();
   Status BuildDeviceLookup();
   Status LookUp(int64_t rows, LookupReport* report);
+  Status LookUpOnDevice(int64_t rows, LookupReport* report);
   Status BuildBag(size_t index);
   Status ReadMappedIds(size_t index, BagGroup* group);
   void MapAllIds(int64_t rows);

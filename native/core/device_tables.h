@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -22,6 +23,9 @@ struct LoadProgress {
 // What stays of a table on this machine: its shape.
 std::shared_ptr<const TableStorage> ShapeOf(const TableView& table);
 
+// By table name: the size of its row cache.
+using TableCaches = std::map<std::string, cuda::CacheSize, std::less<>>;
+
 struct DeviceTables {
   ModelDevice on;
   std::vector<std::shared_ptr<const TableStorage>> shapes;  // per ModelSpec::tables
@@ -29,8 +33,9 @@ struct DeviceTables {
 
 // Loads tables one after another through this machine's memory: at most one of them is in it.
 // kOutOfMemory before anything is read when they do not fit the device; as LoadTable otherwise.
+// Tables that `caches` has a size for stay in this machine's memory, pinned, with a row cache.
 Result<DeviceTables> LoadTablesOnto(int ordinal, const std::string& dir,
-                                    const std::vector<TableSpec>& tables,
+                                    const std::vector<TableSpec>& tables, const TableCaches& caches,
                                     const LoadTableOptions& options, LoadProgress* progress);
 
 }  // namespace gyrfalcon

@@ -45,7 +45,7 @@ Result<std::shared_ptr<const Model>> LoadModel(const std::string& dir,
   const int threads = options.engine.engine.threads;
   if (options.device >= 0) {
     Result<DeviceTables> loaded =
-        LoadTablesOnto(options.device, dir, spec->tables, options.tables, progress);
+        LoadTablesOnto(options.device, dir, spec->tables, options.caches, options.tables, progress);
     if (!loaded.ok()) return loaded.status();
     return Model::Create(std::move(spec).value(), std::move(loaded->shapes),
                          std::move(engine).value(), ActiveLookupBackend(), options.policy, threads,

@@ -15,6 +15,7 @@ namespace gyrfalcon {
 struct LoadModelOptions {
   LoadTableOptions tables;
   int device = -1;  // of CUDA; -1: the CPU
+  TableCaches caches;
   OutOfRange policy = OutOfRange::kError;
   LoadEngineOptions engine;
 };

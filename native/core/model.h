@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "backends/cuda/cache_keeper.h"
 #include "backends/cuda/device_table.h"
 #include "backends/lookup.h"
 #include "bundle/bundle.h"
@@ -29,7 +30,9 @@ struct ModelStats {
 // Where a model's tables lie when that is not this machine's memory.
 struct ModelDevice {
   std::shared_ptr<cuda::Device> device;                    // null: the CPU
+  std::shared_ptr<cuda::CacheKeeper> keeper;               // null: no table has a row cache
   std::vector<std::shared_ptr<cuda::DeviceTable>> tables;  // per ModelSpec::tables
+  std::vector<std::shared_ptr<cuda::CachedTable>> cached;  // these of them; null: held whole
 };
 
 class Model {

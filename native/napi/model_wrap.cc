@@ -12,6 +12,7 @@
 #include "napi/env_state.h"
 #include "napi/errors.h"
 #include "napi/load_progress.h"
+#include "napi/table_values.h"
 
 namespace gyrfalcon::napi {
 namespace {
@@ -112,12 +113,31 @@ bool Flag(const Napi::Object& options, const char* name) {
   return value.IsBoolean() && value.As<Napi::Boolean>().Value();
 }
 
+// Entries of [table, rows, bytes].
+TableCaches ReadCaches(const Napi::Value& given) {
+  TableCaches caches;
+  if (!given.IsArray()) return caches;
+  const auto list = given.As<Napi::Array>();
+  for (uint32_t i = 0; i < list.Length(); ++i) {
+    const Napi::Value each = list.Get(i);
+    if (!each.IsArray()) continue;
+    const auto entry = each.As<Napi::Array>();
+    const Napi::Value rows = entry.Get(1U);
+    const Napi::Value bytes = entry.Get(2U);
+    if (!rows.IsNumber() || !bytes.IsNumber()) continue;
+    caches[StringOf(entry.Get(uint32_t{0}))] = {rows.As<Napi::Number>().Int64Value(),
+                                                bytes.As<Napi::Number>().Int64Value()};
+  }
+  return caches;
+}
+
 LoadModelOptions ReadOptions(const Napi::Object& options) {
   LoadModelOptions read;
   read.tables.residency = Flag(options, "map") ? TableResidency::kMap : TableResidency::kCopy;
   read.tables.verify_checksum = Flag(options, "verify");
   const Napi::Value device = options.Get("device");
   if (device.IsNumber()) read.device = device.As<Napi::Number>().Int32Value();
+  read.caches = ReadCaches(options.Get("caches"));
   read.policy =
       StringOf(options.Get("outOfRange")) == "zero" ? OutOfRange::kZero : OutOfRange::kError;
   LoadEngineOptions& engine = read.engine;
@@ -159,10 +179,11 @@ ModelWrap::ModelWrap(const Napi::CallbackInfo& info) : GuardedWrap<ModelWrap>(in
 }
 
 void ModelWrap::Register(Napi::Env env, Napi::Object exports) {
-  EnvState::Get(env)->constructor(ClassId::kModel) = Napi::Persistent(DefineClass(
-      env, "NativeModel",
-      {Method<&ModelWrap::CreateBatch>("createBatch"), Method<&ModelWrap::Explain>("explain"),
-       Method<&ModelWrap::Stats>("stats"), Method<&ModelWrap::Close>("close")}));
+  EnvState::Get(env)->constructor(ClassId::kModel) = Napi::Persistent(
+      DefineClass(env, "NativeModel",
+                  {Method<&ModelWrap::CreateBatch>("createBatch"),
+                   Method<&ModelWrap::Explain>("explain"), Method<&ModelWrap::Stats>("stats"),
+                   Method<&ModelWrap::Warm>("warm"), Method<&ModelWrap::Close>("close")}));
   exports.Set("loadModel", Function<&ModelWrap::Load>(env, "loadModel"));
 }
 
@@ -228,6 +249,7 @@ Napi::Value ModelWrap::Explain(const Napi::CallbackInfo& info) {
     const TableStorage& storage = *model_->tables()[i];
     Napi::Object table = Napi::Object::New(env);
     table.Set("mapped", storage.view().data != nullptr && storage.writable() == nullptr);
+    table.Set("cached", on.device != nullptr && on.cached[i] != nullptr);
     table.Set("deviceBytes",
               on.device == nullptr ? 0.0 : static_cast<double>(on.tables[i]->device_bytes()));
     tables.Set(static_cast<uint32_t>(i), table);
@@ -264,7 +286,33 @@ Napi::Value ModelWrap::Stats(const Napi::CallbackInfo& info) {
   size_t on_device = 0;
   for (const auto& table : model_->device().tables) on_device += table->device_bytes();
   object.Set("deviceBytes", static_cast<double>(on_device));
+  Napi::Array caches = Napi::Array::New(env);
+  const ModelDevice& on = model_->device();
+  for (size_t i = 0; i < on.cached.size(); ++i) {
+    if (on.cached[i] == nullptr) continue;
+    Napi::Object cache = CacheStatsObject(env, on.cached[i]->stats());
+    cache.Set("table", model_->spec().tables[i].name);
+    caches.Set(caches.Length(), cache);
+  }
+  object.Set("caches", caches);
   return object;
+}
+
+// Of a table, by number, that has a row cache.
+Napi::Value ModelWrap::Warm(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const std::optional<int64_t> table = IntegerArgument(info, 0, "table");
+  if (!table.has_value()) return env.Undefined();
+  if (model_ == nullptr) return Throw(env, {ErrorCode::kModelClosed, "the model was closed"});
+  const auto& cached = model_->device().cached;
+  if (*table < 0 || static_cast<size_t>(*table) >= cached.size() ||
+      cached[static_cast<size_t>(*table)] == nullptr) {
+    return Throw(env, InvalidArgument("expected a table with a row cache but it has none"));
+  }
+  const Result<std::vector<int64_t>> ids = IdsArgument(env, info[1]);
+  if (!ids.ok()) return Throw(env, ids.status());
+  const Status status = cached[static_cast<size_t>(*table)]->Warm(ids.value());
+  return status.ok() ? env.Undefined() : Throw(env, status);
 }
 
 Napi::Value ModelWrap::Close(const Napi::CallbackInfo& info) {

@@ -23,6 +23,7 @@ class ModelWrap : public GuardedWrap<ModelWrap> {
   Napi::Value CreateBatch(const Napi::CallbackInfo& info);
   Napi::Value Explain(const Napi::CallbackInfo& info);
   Napi::Value Stats(const Napi::CallbackInfo& info);
+  Napi::Value Warm(const Napi::CallbackInfo& info);
   Napi::Value Close(const Napi::CallbackInfo& info);
 
   std::shared_ptr<const Model> model_;

@@ -14,6 +14,7 @@
 #include "napi/async_task.h"
 #include "napi/env_state.h"
 #include "napi/load_progress.h"
+#include "napi/table_values.h"
 #include "napi/typed_array.h"
 
 namespace gyrfalcon::napi {
@@ -158,20 +159,6 @@ Napi::Value FromRows(const Napi::CallbackInfo& info) {
       Place(std::move(*made), false, *device, *cache, "the table", &progress);
   if (!table.ok()) return Throw(env, table.status());
   return NewTable(env, std::move(table).value(), ThreadsArgument(info, 5));
-}
-
-bool IsIds(const ArrayView& view) {
-  return view.type == napi_int32_array || view.type == napi_bigint64_array;
-}
-
-// Each id is read once, because other threads may write a shared buffer.
-std::vector<int64_t> CopyIds(const ArrayView& given) {
-  std::vector<int64_t> ids(given.elements);
-  for (size_t i = 0; i < ids.size(); ++i) {
-    ids[i] = given.type == napi_int32_array ? static_cast<const volatile int32_t*>(given.data)[i]
-                                            : static_cast<const volatile int64_t*>(given.data)[i];
-  }
-  return ids;
 }
 
 // Each offset is read once, because other threads may write a shared buffer.
@@ -334,14 +321,9 @@ Napi::Value TableWrap::Update(const Napi::CallbackInfo& info) {
 Napi::Value TableWrap::Warm(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   if (table_ == nullptr) return Throw(env, {ErrorCode::kModelClosed, "the table was closed"});
-  Result<ArrayView> given = ReadTypedArray(env, info[0], "ids");
-  if (!given.ok()) return Throw(env, given.status());
-  if (!IsIds(*given)) {
-    return Throw(
-        env, {ErrorCode::kDtypeMismatch,
-              "expected an Int32Array or BigInt64Array for ids but received " + Received(info[0])});
-  }
-  const Status status = table_->Warm(CopyIds(*given));
+  const Result<std::vector<int64_t>> ids = IdsArgument(env, info[0]);
+  if (!ids.ok()) return Throw(env, ids.status());
+  const Status status = table_->Warm(ids.value());
   return status.ok() ? env.Undefined() : Throw(env, status);
 }
 
@@ -353,19 +335,7 @@ Napi::Value TableWrap::Stats(const Napi::CallbackInfo& info) {
   object.Set("hugePageBytes", static_cast<double>(table_->huge_page_bytes()));
   object.Set("deviceBytes", static_cast<double>(table_->device_bytes()));
   if (const std::optional<cuda::CacheStats> stats = table_->cache_stats()) {
-    Napi::Object cache = Napi::Object::New(env);
-    const auto set = [&](const char* name, int64_t value) {
-      cache.Set(name, static_cast<double>(value));
-    };
-    set("slots", stats->slots);
-    set("occupied", stats->occupied);
-    set("hits", stats->hits);
-    set("misses", stats->misses());
-    set("insertions", stats->insertions);
-    set("evictions", stats->evictions);
-    set("updated", stats->updated);
-    cache.Set("hitRate", stats->hit_rate());
-    object.Set("cache", cache);
+    object.Set("cache", CacheStatsObject(env, *stats));
   }
   return object;
 }

@@ -49,6 +49,9 @@ Result<std::unique_ptr<BatchLookup>> BatchLookup::Make(
   Result<std::unique_ptr<RequestPort>> port = RequestPort::Make(device);
   if (!port.ok()) return port.status();
   lookup->port_ = std::move(*port);
+  std::map<const DeviceTable*, std::vector<size_t>> by_table;
+  for (size_t g = 0; g < tables.size(); ++g) by_table[tables[g]].push_back(g);
+  for (auto& [table, of] : by_table) lookup->by_table_.push_back(std::move(of));
   GYR_RETURN_IF_ERROR(lookup->CopyAdds());
   lookup->FindSpans();
   for (int64_t rows = std::min(kLeastBucket, capacity);; rows = std::min(2 * rows, capacity)) {
@@ -161,6 +164,19 @@ size_t BatchLookup::SpanBytes(const Span& span, int64_t rows, bool usual) const 
     reach(groups_[g].offsets, rows + 1, OffsetBytes(groups_[g]));
   }
   return static_cast<size_t>(end - span.begin);
+}
+
+int64_t BatchLookup::MostIds(int64_t rows) const {
+  int64_t most = 0;
+  for (const std::vector<size_t>& of : by_table_) {
+    int64_t ids = 0;
+    for (const size_t g : of) {
+      const BagGroup& group = groups_[g];
+      ids += group.offsets != nullptr ? RaggedIds(group, rows) : rows * group.count;
+    }
+    most = std::max(most, ids);
+  }
+  return most;
 }
 
 Status BatchLookup::CopyAdds() {

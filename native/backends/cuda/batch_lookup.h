@@ -43,6 +43,9 @@ class BatchLookup {
   // Looks up `rows` batch rows, at most the capacity. One caller at a time. Allocates nothing.
   Status Run(int64_t rows, LookupReport* report);
 
+  // Positions that `rows` batch rows look up in the table that they look up most in.
+  int64_t MostIds(int64_t rows) const;
+
   // Memory of the device that this takes itself.
   size_t device_bytes() const;
 
@@ -80,6 +83,7 @@ class BatchLookup {
   std::shared_ptr<Device> device_;
   std::vector<BagGroup> groups_;
   int64_t capacity_;
+  std::vector<std::vector<size_t>> by_table_;  // groups
   std::vector<Span> spans_;
   std::map<const int64_t*, uint64_t> add_offset_;  // in adds_
   DeviceMemory adds_;

@@ -27,6 +27,24 @@ struct Places {
         end(rows + static_cast<size_t>(geometry.slots()) * stride) {}
 };
 
+Result<CacheGeometry> GeometryOf(int64_t rows, uint32_t stride, const CacheSize& size) {
+  int64_t slots = size.rows;
+  if (slots == 0) {
+    // What is not rows and tags is rounding, and the arguments.
+    slots = CacheRowsIn(std::max<int64_t>(size.bytes - 3 * int64_t{kAlignment}, 0), stride);
+    const int64_t least = CacheGeometry::LeastCacheRows(rows);
+    if (slots < least) {
+      return {ErrorCode::kLimitExceeded,
+              "expected at least " +
+                  std::to_string(least * CacheSlotBytes(stride) + 3 * int64_t{kAlignment}) +
+                  " bytes of cache for a table of " + std::to_string(rows) + " rows but received " +
+                  std::to_string(size.bytes)};
+    }
+    slots = std::min(slots, kMaxCacheRows);
+  }
+  return CacheGeometry::Make(rows, slots);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<StreamCopies>> StreamCopies::Make(const std::shared_ptr<Device>& device) {
@@ -51,26 +69,20 @@ Status StreamCopies::Finish() {
   return device_->Check(device_->api().stream_synchronize(stream_.get()), "copying to a row cache");
 }
 
+Result<size_t> CachedTable::DeviceBytes(Storage storage, int64_t dim, int64_t rows,
+                                        const CacheSize& size) {
+  const uint32_t stride = LayoutOf(storage, dim).stride;
+  Result<CacheGeometry> geometry = GeometryOf(rows, stride, size);
+  if (!geometry.ok()) return geometry.status();
+  return Places(*geometry, stride).end;
+}
+
 Result<std::shared_ptr<CachedTable>> CachedTable::Make(const std::shared_ptr<Device>& device,
                                                        const TableView& table,
                                                        const CacheSize& size, LookupFence* fence,
                                                        const CopyProgress& progress) {
   const uint32_t stride = LayoutOf(table.storage, table.dim).stride;
-  int64_t slots = size.rows;
-  if (slots == 0) {
-    // What is not rows and tags is rounding, and the arguments.
-    slots = CacheRowsIn(std::max<int64_t>(size.bytes - 3 * int64_t{kAlignment}, 0), stride);
-    const int64_t least = CacheGeometry::LeastCacheRows(table.rows);
-    if (slots < least) {
-      return {ErrorCode::kLimitExceeded,
-              "expected at least " +
-                  std::to_string(least * CacheSlotBytes(stride) + 3 * int64_t{kAlignment}) +
-                  " bytes of cache for a table of " + std::to_string(table.rows) +
-                  " rows but received " + std::to_string(size.bytes)};
-    }
-    slots = std::min(slots, kMaxCacheRows);
-  }
-  const Result<CacheGeometry> geometry = CacheGeometry::Make(table.rows, slots);
+  const Result<CacheGeometry> geometry = GeometryOf(table.rows, stride, size);
   if (!geometry.ok()) return geometry.status();
   const CurrentDevice current(*device);
   GYR_RETURN_IF_ERROR(current.status());

@@ -36,6 +36,10 @@ struct CacheSize {
 
 class CachedTable final : public DeviceTable {
  public:
+  // What Make takes of the device's memory. kLimitExceeded, as Make.
+  static Result<size_t> DeviceBytes(Storage storage, int64_t dim, int64_t rows,
+                                    const CacheSize& size);
+
   // `fence` outlives the table. kLimitExceeded, also of caches too small for the table's rows;
   // kOutOfMemory, kDeviceFailed.
   static Result<std::shared_ptr<CachedTable>> Make(const std::shared_ptr<Device>& device,
