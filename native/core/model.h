@@ -27,7 +27,8 @@ struct ModelStats {
   std::atomic<uint64_t> zeroed{0};  // out-of-range positions under OutOfRange::kZero
 };
 
-// Where a model's tables lie when that is not this machine's memory.
+// Where a model's tables lie when that is not this machine's memory. The keeper is the fence of
+// cached tables, and goes after them.
 struct ModelDevice {
   std::shared_ptr<cuda::Device> device;                    // null: the CPU
   std::shared_ptr<cuda::CacheKeeper> keeper;               // null: no table has a row cache

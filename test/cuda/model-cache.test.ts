@@ -78,7 +78,9 @@ test('scores of batches in flight are those of the CPU while rows come and go', 
 }, 120_000);
 
 test('hot rows are there before the first score, of the table that is named', async () => {
-  const names = (await loadModel(bundle)).info.tables.map(({ name }) => name);
+  const cpu = await loadModel(bundle);
+  const names = cpu.info.tables.map(({ name }) => name);
+  await cpu.close();
   const [first = '', second = ''] = names;
   const model = await loadModel<Any, Any>(bundle, {
     device: 'cuda:0',
@@ -117,5 +119,6 @@ test('caches that cannot be are refused', async () => {
   );
   await expect(load({ [name]: { cacheRows: 0 } })).rejects.toEqual(code('INVALID_ARGUMENT'));
   await expect(load({ [name]: { cacheBytes: 1 } })).rejects.toEqual(code('LIMIT_EXCEEDED'));
+  await model.close();
   await expect(load(7)).rejects.toEqual(code('INVALID_ARGUMENT'));
 });

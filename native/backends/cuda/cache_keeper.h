@@ -25,7 +25,7 @@ class CacheKeeper {
   CacheKeeper(const CacheKeeper&) = delete;
   CacheKeeper& operator=(const CacheKeeper&) = delete;
 
-  // What the tables are made with. It outlives them if they are only given to Start.
+  // What the tables are made with, which end before the keeper does, or with it.
   LookupFence* fence() { return &gate_; }
 
   // Starts the thread, once. kOutOfMemory when the system gives none.
