@@ -49,7 +49,9 @@ export default defineConfig({
           ],
           env: {
             GYRFALCON_TEST_DEVICE: 'cuda:0',
-            GYRFALCON_CUDA_DRIVER: fileURLToPath(new URL('build/sim_driver.so', import.meta.url)),
+            GYRFALCON_CUDA_DRIVER: fileURLToPath(
+              new URL('build/cusim/libcuda.so.1', import.meta.url),
+            ),
           },
         },
       },

@@ -67,7 +67,7 @@ function cuda() {
     console.log(`no CUDA kernels: ${reason}`);
     return { passed: 0, failed: 0 };
   }
-  const targets = ['gyrfalcon_cuda_tests', 'gyrfalcon_broken_driver', 'gyrfalcon_sim_driver'];
+  const targets = ['gyrfalcon_cuda_tests', 'gyrfalcon_broken_driver', 'gyrfalcon_cusim_driver'];
   run('cmake', ['--build', 'build', '--target', ...targets, '-j', jobs]);
   run(process.execPath, ['scripts/cuda-report.mjs']);
   const kernels = runGoogleTest('cuda', inRoot('build/gyrfalcon_cuda_tests'), [LESS], {

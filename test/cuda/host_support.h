@@ -5,44 +5,74 @@
 #include <dlfcn.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cstring>
 #include <memory>
+#include <string>
+#include <type_traits>
 #include <vector>
 
 #include "backends/cuda/batch_lookup.h"
 #include "backends/cuda/device.h"
 #include "backends/cuda/device_table.h"
 #include "backends/cuda/table_lookup.h"
-#include "sim_driver.h"
+#include "cusim/driver/control.h"
 
 namespace gyrfalcon::testing {
 
 struct Sim {
-  SimFail fail = nullptr;
-  SimCalls calls = nullptr;
-  SimLive live = nullptr;
-  SimMisuse misuse = nullptr;
-  SimPrompt prompt = nullptr;
-  SimLimit limit = nullptr;
+  CusimFail fail = nullptr;
+  CusimFailWork fail_work = nullptr;
+  CusimCalls calls = nullptr;
+  CusimLive live = nullptr;
+  CusimLeaks leaks = nullptr;
+  CusimMisuses misuses = nullptr;
+  CusimLastMisuse last_misuse = nullptr;
+  CusimOrder order = nullptr;
+  CusimLimit limit = nullptr;
+  CusimTotals totals = nullptr;
+  CusimReset reset = nullptr;
+  void* library = nullptr;
+
+  std::string Leaks() const {
+    std::array<char, 4096> text{};
+    leaks(text.data(), text.size());
+    return text.data();
+  }
+  std::string LastMisuse() const {
+    std::array<char, 1024> text{};
+    last_misuse(text.data(), text.size());
+    return text.data();
+  }
 };
 
 inline const Sim& TheSim() {
-  static const Sim sim = [] {
-    void* const library = dlopen(GYRFALCON_SIM_DRIVER, RTLD_NOW | RTLD_LOCAL);
-    EXPECT_NE(library, nullptr) << dlerror();
-    const auto find = [&](const char* name) { return dlsym(library, name); };
-    return Sim{reinterpret_cast<SimFail>(find("cudasim_fail")),
-               reinterpret_cast<SimCalls>(find("cudasim_calls")),
-               reinterpret_cast<SimLive>(find("cudasim_live")),
-               reinterpret_cast<SimMisuse>(find("cudasim_misuse")),
-               reinterpret_cast<SimPrompt>(find("cudasim_prompt")),
-               reinterpret_cast<SimLimit>(find("cudasim_limit"))};
+  static const Sim made = [] {
+    Sim sim;
+    sim.library = dlopen(GYRFALCON_CUSIM_DRIVER, RTLD_NOW | RTLD_LOCAL);
+    EXPECT_NE(sim.library, nullptr) << dlerror();
+    const auto find = [&](const char* name, auto* to) {
+      *to = reinterpret_cast<std::remove_pointer_t<decltype(to)>>(dlsym(sim.library, name));
+      EXPECT_NE(*to, nullptr) << name;
+    };
+    find("cusim_fail", &sim.fail);
+    find("cusim_fail_work", &sim.fail_work);
+    find("cusim_calls", &sim.calls);
+    find("cusim_live", &sim.live);
+    find("cusim_leaks", &sim.leaks);
+    find("cusim_misuses", &sim.misuses);
+    find("cusim_last_misuse", &sim.last_misuse);
+    find("cusim_order", &sim.order);
+    find("cusim_limit", &sim.limit);
+    find("cusim_totals", &sim.totals);
+    find("cusim_reset", &sim.reset);
+    return sim;
   }();
-  return sim;
+  return made;
 }
 
 inline Result<std::shared_ptr<cuda::Device>> OpenSimulated() {
-  Result<const cuda::Driver*> driver = cuda::Driver::Open(GYRFALCON_SIM_DRIVER);
+  Result<const cuda::Driver*> driver = cuda::Driver::Open(GYRFALCON_CUSIM_DRIVER);
   if (!driver.ok()) return driver.status();
   return cuda::Device::OpenOf(**driver, 0);
 }

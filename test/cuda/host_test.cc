@@ -94,14 +94,14 @@ Status Work() {
 }
 
 TEST(CudaHostTest, WorkIsRightAndLeavesNothing) {
-  for (const bool prompt : {false, true}) {
-    TheSim().prompt(prompt);
+  for (const char* order : {"late", "prompt", "1", "2", "3", "4", "5", "6", "7", "8"}) {
+    TheSim().order(order);
     const Status status = Work();
     EXPECT_TRUE(status.ok()) << status.message();
-    EXPECT_EQ(TheSim().live(), 0);
-    EXPECT_EQ(TheSim().misuse(), 0);
+    EXPECT_EQ(TheSim().live(), 0) << order << '\n' << TheSim().Leaks();
+    EXPECT_EQ(TheSim().misuses(), 0) << order << ' ' << TheSim().LastMisuse();
   }
-  TheSim().prompt(0);
+  TheSim().order("late");
 }
 
 TEST(CudaHostTest, TheReportSeesWhatIsLeft) {
@@ -160,7 +160,7 @@ TEST(CudaHostTest, EveryFunctionThatFailsIsATypedErrorAndLeavesNothing) {
           EXPECT_EQ(status.code() == ErrorCode::kOutOfMemory, errors[e] == 2) << what;
         }
         ASSERT_EQ(TheSim().live(), 0) << what;
-        ASSERT_EQ(TheSim().misuse(), 0) << what;
+        ASSERT_EQ(TheSim().misuses(), 0) << what;
       }
     }
   }
@@ -210,7 +210,7 @@ TEST(CudaHostTest, IdsOutOfRangeAreReportedWithTheirValue) {
 }
 
 TEST(CudaHostTest, ALookupAndAnUpdateOfTheSameRowsDoNotMix) {
-  setenv("GYRFALCON_CUDA_DRIVER", GYRFALCON_SIM_DRIVER, 1);
+  setenv("GYRFALCON_CUDA_DRIVER", GYRFALCON_CUSIM_DRIVER, 1);
   const std::vector<float> values(kWorkRows * kWorkDim, 0.0f);
   Result<std::shared_ptr<const TableStorage>> storage = MakeTable(
       kWorkRows, kWorkDim, Storage::kF32,

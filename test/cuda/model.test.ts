@@ -166,7 +166,7 @@ test('tables that do not fit are OUT_OF_MEMORY, with what would', async () => {
   const sizes = fits.explain().tables.map(({ bytes }) => bytes);
   await fits.close();
   const all = sizes.reduce((sum, bytes) => sum + bytes, 0);
-  process.env['CUDASIM_LIMIT'] = String(all - 1);
+  process.env['CUSIM_LIMIT'] = String(all - 1);
   try {
     await expect(loadModel(bundle, { device: 'cuda:0' })).rejects.toMatchObject({
       code: 'OUT_OF_MEMORY',
@@ -174,13 +174,13 @@ test('tables that do not fit are OUT_OF_MEMORY, with what would', async () => {
         /expected room for tables of .* are free; \d+ of \d+ would fit: /,
       ),
     });
-    process.env['CUDASIM_LIMIT'] = '8';
+    process.env['CUSIM_LIMIT'] = '8';
     await expect(loadModel(bundle, { device: 'cuda:0' })).rejects.toMatchObject({
       code: 'OUT_OF_MEMORY',
       message: expect.stringMatching(/none of the tables would fit/),
     });
   } finally {
-    process.env['CUDASIM_LIMIT'] = String(2 ** 33);
+    process.env['CUSIM_LIMIT'] = String(2 ** 33);
   }
   const again = await loadModel(bundle, { device: 'cuda:0' });
   await again.close();
@@ -252,14 +252,14 @@ test('a driver that fails while scoring is a typed error, and the next score wor
       'cuCtxPushCurrent',
     ]) {
       for (const error of [1, 2, 201, 400, 700, 999]) {
-        process.env['CUDASIM_FAIL'] = `${name}:1:${error}`;
+        process.env['CUSIM_FAIL'] = `${name}:1:${error}`;
         const code = error === 2 ? 'OUT_OF_MEMORY' : 'DEVICE_FAILED';
         expect(() => model.scoreSync(batch)).toThrow(expect.objectContaining({ code }));
         await expect(model.score(batch)).resolves.toBeDefined();
       }
     }
   } finally {
-    process.env['CUDASIM_FAIL'] = '';
+    process.env['CUSIM_FAIL'] = '';
   }
   const after = Object.values(model.scoreSync(batch)).map((each) => [...(each as Float32Array)]);
   expect(after).toEqual(expected);

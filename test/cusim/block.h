@@ -8,6 +8,7 @@
 #include <numeric>
 #include <random>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -30,8 +31,8 @@ struct Thread {
   uint32_t x = 0;
   uint32_t y = 0;
   uint32_t z = 0;
-  std::vector<uint64_t> registers;
-  std::vector<std::byte> local;
+  std::span<uint64_t> registers;  // of the block's
+  std::span<std::byte> local;
 };
 
 using Lanes = std::vector<int>;
@@ -52,36 +53,44 @@ class Block {
         shared_(kernel_.shared_bytes + launch.dynamic_shared),
         shared_written_(shared_.size()) {
     const Dim3& size = launch.block;
+    const auto num_registers = static_cast<size_t>(kernel_.num_registers);
+    const size_t num_threads = size_t{size.x} * size.y * size.z;
+    threads_.reserve(num_threads);
+    registers_.resize(num_threads * num_registers);
+    local_.resize(num_threads * kernel_.local_bytes);
     for (uint32_t z = 0; z < size.z; ++z) {
       for (uint32_t y = 0; y < size.y; ++y) {
         for (uint32_t x = 0; x < size.x; ++x) {
+          const size_t number = threads_.size();
           Thread& thread = threads_.emplace_back();
           thread.x = x;
           thread.y = y;
           thread.z = z;
-          thread.registers.resize(static_cast<size_t>(kernel_.num_registers));
-          thread.local.resize(kernel_.local_bytes);
+          thread.registers =
+              std::span(registers_).subspan(number * num_registers, num_registers);
+          thread.local =
+              std::span(local_).subspan(number * kernel_.local_bytes, kernel_.local_bytes);
         }
       }
     }
+    alive_.resize((threads_.size() + kLanes - 1) / kLanes);
+    std::iota(alive_.begin(), alive_.end(), 0);
   }
 
-  void Run() {
-    const int warps = (static_cast<int>(threads_.size()) + kLanes - 1) / kLanes;
-    std::vector<int> alive(static_cast<size_t>(warps));
-    std::iota(alive.begin(), alive.end(), 0);
-    while (!alive.empty()) {
-      bool moved = false;
-      std::shuffle(alive.begin(), alive.end(), random_);
-      for (const int warp : alive) {
-        for (uint64_t steps = 1 + random_() % 64; steps > 0 && Step(warp); --steps) moved = true;
-      }
-      std::erase_if(alive, [this](int warp) { return Members(warp).empty(); });
-      if (!moved && !alive.empty() && !ReleaseBarrier()) {
-        at_ = Members(alive.front()).front();
-        throw Trap{Fault::kLaunchFailure, Deadlock()};
-      }
+  // Runs some instructions of each warp, in an order that the seed chooses. False when all threads
+  // have ended.
+  bool Round() {
+    bool moved = false;
+    std::shuffle(alive_.begin(), alive_.end(), random_);
+    for (const int warp : alive_) {
+      for (uint64_t steps = 1 + random_() % 64; steps > 0 && Step(warp); --steps) moved = true;
     }
+    std::erase_if(alive_, [this](int warp) { return Members(warp).empty(); });
+    if (!moved && !alive_.empty() && !ReleaseBarrier()) {
+      at_ = Members(alive_.front()).front();
+      throw Trap{Fault::kLaunchFailure, Deadlock()};
+    }
+    return !alive_.empty();
   }
 
   // Of the thread at hand, for reports.
@@ -202,6 +211,9 @@ class Block {
   std::mt19937_64& random_;
   Counters& counters_;
   std::vector<Thread> threads_;
+  std::vector<uint64_t> registers_;
+  std::vector<std::byte> local_;
+  std::vector<int> alive_;  // warps
   std::vector<std::byte> shared_;
   std::vector<bool> shared_written_;
   std::set<uint64_t> l1_;  // sectors

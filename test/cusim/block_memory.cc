@@ -27,7 +27,7 @@ uint64_t Block::AddressOf(const Instruction& instruction, const Operand& operand
 std::byte* Block::Resolve(Space space, uint64_t address, size_t bytes, size_t alignment,
                           Memory::Access access, int i, bool* global) {
   *global = false;
-  const auto window = [&](uint64_t base, std::vector<std::byte>& memory, const char* name) {
+  const auto window = [&](uint64_t base, std::span<std::byte> memory, const char* name) {
     const uint64_t offset = address - base;
     if (offset > memory.size() || bytes > memory.size() - offset) {
       throw Trap{Fault::kIllegalAddress, "byte " + std::to_string(offset) + " of " +

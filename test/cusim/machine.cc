@@ -204,27 +204,48 @@ bool Block::Execute(const Instruction& instruction, const Lanes& here, int warp)
   return true;
 }
 
-LaunchResult RunLaunch(const Launch& launch, Memory* memory) {
-  LaunchResult result;
-  std::mt19937_64 random(launch.seed);
-  const Dim3& grid = launch.grid;
-  std::vector<uint64_t> order(uint64_t{grid.x} * grid.y * grid.z);
-  std::iota(order.begin(), order.end(), 0);
-  std::shuffle(order.begin(), order.end(), random);
-  for (const uint64_t number : order) {
-    const Dim3 index{static_cast<uint32_t>(number % grid.x),
-                     static_cast<uint32_t>(number / grid.x % grid.y),
-                     static_cast<uint32_t>(number / grid.x / grid.y)};
-    Block block(launch, memory, index, &random, &result.counters);
+RunningLaunch::RunningLaunch(Launch launch, Memory* memory)
+    : launch_(std::move(launch)), memory_(memory), random_(launch_.seed) {
+  const Dim3& grid = launch_.grid;
+  blocks_.resize(uint64_t{grid.x} * grid.y * grid.z);
+  std::iota(blocks_.begin(), blocks_.end(), 0);
+  std::shuffle(blocks_.begin(), blocks_.end(), random_);
+}
+
+RunningLaunch::~RunningLaunch() = default;
+
+bool RunningLaunch::Begin() {
+  if (blocks_.empty()) return false;
+  const uint64_t number = blocks_.back();
+  blocks_.pop_back();
+  const Dim3& grid = launch_.grid;
+  const Dim3 index{static_cast<uint32_t>(number % grid.x),
+                   static_cast<uint32_t>(number / grid.x % grid.y),
+                   static_cast<uint32_t>(number / grid.x / grid.y)};
+  block_ = std::make_unique<Block>(launch_, memory_, index, &random_, &result_.counters);
+  return true;
+}
+
+bool RunningLaunch::Advance(uint64_t rounds) {
+  if (result_.fault != Fault::kNone) return false;
+  for (; rounds > 0; --rounds) {
+    if (block_ == nullptr && !Begin()) return false;
     try {
-      block.Run();
+      if (!block_->Round()) block_.reset();
     } catch (const Trap& trap) {
-      result.fault = trap.fault;
-      result.report = trap.what + " (" + block.Where() + ")";
-      return result;
+      result_.fault = trap.fault;
+      result_.report = trap.what + " (" + block_->Where() + ")";
+      return false;
     }
   }
-  return result;
+  return block_ != nullptr || !blocks_.empty();
+}
+
+LaunchResult RunLaunch(const Launch& launch, Memory* memory) {
+  RunningLaunch running(launch, memory);
+  while (running.Advance(1024)) {
+  }
+  return running.result();
 }
 
 }  // namespace cusim

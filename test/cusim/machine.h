@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <random>
 #include <string>
 #include <vector>
@@ -40,6 +41,8 @@ struct LaunchResult {
   Counters counters;
 };
 
+class Block;
+
 struct Launch {
   const Kernel* kernel = nullptr;
   Dim3 grid;
@@ -51,6 +54,31 @@ struct Launch {
   bool adversarial = false;
 };
 
+// A launch that runs bit by bit: one block after another, in an order that the seed chooses.
+class RunningLaunch {
+ public:
+  RunningLaunch(Launch launch, Memory* memory);
+  ~RunningLaunch();
+  RunningLaunch(const RunningLaunch&) = delete;
+  RunningLaunch& operator=(const RunningLaunch&) = delete;
+
+  // Goes on for some rounds of a block's warps. False when the launch has ended, or faulted.
+  bool Advance(uint64_t rounds);
+  const Launch& launch() const { return launch_; }
+  const LaunchResult& result() const { return result_; }
+
+ private:
+  bool Begin();
+
+  const Launch launch_;
+  Memory* memory_;
+  LaunchResult result_;
+  std::mt19937_64 random_;
+  std::vector<uint64_t> blocks_;  // that are to come, the next one last
+  std::unique_ptr<Block> block_;
+};
+
+// All of it.
 LaunchResult RunLaunch(const Launch& launch, Memory* memory);
 
 }  // namespace cusim

@@ -28,6 +28,7 @@ class Memory {
 
   // 0 when more than `limit` bytes of the device would be in use.
   uint64_t AllocateDevice(size_t bytes);
+  // Whole pages, that the host may use until they are freed: it crashes when it does so later.
   void* AllocateHost(size_t bytes);
   // False when there is no such allocation.
   bool Free(uint64_t address, bool host);
@@ -38,6 +39,13 @@ class Memory {
   std::byte* At(uint64_t address, size_t bytes, size_t alignment, Access access,
                 std::string* fault);
 
+  // Copies bytes, and with them whether they were ever written. Into memory of the host only bytes
+  // that were: nobody would notice there. False with the reason in `fault`.
+  bool Copy(uint64_t to, uint64_t from, size_t bytes, std::string* fault);
+
+  // The live allocation that an address lies in, or null.
+  const Allocation* Find(uint64_t address) const;
+
   size_t used() const { return used_; }
   size_t limit() const { return limit_; }
   void set_limit(size_t bytes) { limit_ = bytes; }
@@ -45,6 +53,8 @@ class Memory {
   bool IsDevice(uint64_t address) const { return address >= base_ && address < base_ + kReserved; }
 
  private:
+  Allocation* Inside(uint64_t address, size_t bytes, std::string* fault);
+
   static constexpr size_t kReserved = size_t{1} << 40;
   static constexpr size_t kGap = 4096;  // between allocations: never valid
 
@@ -52,6 +62,8 @@ class Memory {
   std::map<uint64_t, size_t> freed_;
   uint64_t base_ = 0;
   uint64_t next_ = 0;
+  uint64_t host_base_ = 0;
+  uint64_t host_next_ = 0;
   size_t used_ = 0;
   size_t limit_ = size_t{8} << 30;
 };

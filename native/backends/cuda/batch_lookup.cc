@@ -252,6 +252,10 @@ Status BatchLookup::Capture(Bucket* bucket) {
   // Also after a failure: the stream could not be used otherwise.
   CuGraph captured = nullptr;
   CuResult ended = api.stream_end_capture(port_->stream(), &captured);
+  if (ended != kCuSuccess && captured == nullptr) {
+    // Once more, as with all that gives back; a capture that has ended only says so.
+    static_cast<void>(api.stream_end_capture(port_->stream(), &captured));
+  }
   Graph graph;
   if (captured != nullptr) graph = Graph(device_, captured);
   GYR_RETURN_IF_ERROR(enqueued);
