@@ -242,12 +242,15 @@ bool Scheduler::Advance(Stream* wanted, Memory* memory, WorkFault* fault) {
     if (!stream->queue.empty() && stream->queue.front()->Ready()) ready.push_back(stream.get());
   }
   if (ready.empty()) return false;
+  // One stream falls behind the others for a while.
+  if (random() % 16 == 0) slow_ = random();
+  if (ready.size() > 1) ready.erase(ready.begin() + static_cast<int64_t>(slow_ % ready.size()));
   return AdvanceHead(ready[random() % ready.size()], memory, fault);
 }
 
 void Scheduler::Drift(Memory* memory, WorkFault* fault) {
   if (order == Order::kLate) return;
-  uint64_t pieces = order == Order::kPrompt ? UINT64_MAX : random() % 2 * (random() % 8);
+  uint64_t pieces = order == Order::kPrompt ? UINT64_MAX : random() % 4 == 0 ? random() % 4 : 0;
   for (; pieces > 0 && fault->error == CUDA_SUCCESS; --pieces) {
     if (!Advance(nullptr, memory, fault)) return;
   }

@@ -109,6 +109,8 @@ class Scheduler {
 
  private:
   bool AdvanceHead(Stream* stream, Memory* memory, WorkFault* fault);
+
+  uint64_t slow_ = 0;
 };
 
 }  // namespace cusim
