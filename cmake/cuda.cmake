@@ -12,7 +12,7 @@ file(GLOB cusim_sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/test/cusim
   ${CMAKE_CURRENT_SOURCE_DIR}/test/cusim/tests/*.cc)
 add_executable(gyrfalcon_cuda_tests EXCLUDE_FROM_ALL ${cusim_sources}
   test/native/lookup_corner_test.cc test/native/lookup_differential_test.cc
-  test/cuda/driver_api_test.cc test/cuda/host_test.cc)
+  test/cuda/cached_table_test.cc test/cuda/driver_api_test.cc test/cuda/host_test.cc)
 add_dependencies(gyrfalcon_cuda_tests gyrfalcon_cuda_kernels)
 target_include_directories(gyrfalcon_cuda_tests PRIVATE test test/native test/cusim/tests test/cuda)
 target_compile_definitions(gyrfalcon_cuda_tests PRIVATE

@@ -11,17 +11,17 @@ namespace {
 
 // Types that are passed alike: pointers, or numbers and enumerations of one size.
 template <class Ours, class Theirs>
-constexpr bool kAlike = std::is_pointer_v<Ours> ? std::is_pointer_v<Theirs>
-                                                : !std::is_pointer_v<Theirs> &&
-                                                      sizeof(Ours) == sizeof(Theirs);
+constexpr bool kAlike =
+    std::is_pointer_v<Ours> ? std::is_pointer_v<Theirs>
+                            : !std::is_pointer_v<Theirs> && sizeof(Ours) == sizeof(Theirs);
 
 template <class Ours, class Theirs>
 struct Same : std::false_type {};
 
 template <class R, class... A, class S, class... B>
-  requires(sizeof...(A) == sizeof...(B))
-struct Same<R (*)(A...), S (*)(B...)>
-    : std::bool_constant<sizeof(R) == sizeof(S) && (kAlike<A, B> && ...)> {};
+requires(sizeof...(A) == sizeof...(B)) struct Same<R (*)(A...), S (*)(B...)>
+    : std::bool_constant<sizeof(R) == sizeof(S) && (kAlike<A, B> && ...)> {
+};
 
 #define API_CHECK(ours, theirs) \
   static_assert(Same<decltype(cuda::DriverApi::ours), decltype(&::theirs)>::value)
@@ -64,7 +64,8 @@ API_CHECK(graph_exec_destroy, cuGraphExecDestroy);
 API_CHECK(graph_launch, cuGraphLaunch);
 API_CHECK(launch_kernel, cuLaunchKernel);
 
-static_assert(sizeof(cuda::DriverApi) == 37 * sizeof(void*), "a function that is not checked above");
+static_assert(sizeof(cuda::DriverApi) == 37 * sizeof(void*),
+              "a function that is not checked above");
 static_assert(!Same<decltype(cuda::DriverApi::mem_alloc), decltype(&::cuMemFree)>::value);
 
 TEST(DriverApiTest, ConstantsAreThoseOfTheHeader) {

@@ -87,7 +87,7 @@ class LaunchTask final : public Task {
       launch_.seed = (*random)();
       running_ = std::make_unique<RunningLaunch>(launch_, memory);
     }
-    if (running_->Advance(1 + (*random)() % 64)) return false;
+    if (running_->Advance(1 + (*random)() % 4)) return false;
     const LaunchResult& result = running_->result();
     fault->error = ErrorOf(result.fault);
     fault->report = result.report;
