@@ -34,11 +34,15 @@ Result<std::shared_ptr<LookupTable>> LookupTable::OnDevice(
 }
 
 Result<std::shared_ptr<LookupTable>> LookupTable::Cached(
-    int ordinal, const std::shared_ptr<const TableStorage>& storage, const cuda::CacheSize& size,
-    const cuda::CopyProgress& progress) {
+    int ordinal, const std::string& name, const std::shared_ptr<const TableStorage>& storage,
+    const cuda::CacheSize& size, const cuda::CopyProgress& progress) {
   Result<std::shared_ptr<cuda::Device>> device = cuda::Device::Open(ordinal);
   if (!device.ok()) return device.status();
   const TableView view = storage->view();
+  const Result<size_t> bytes =
+      cuda::CachedTable::DeviceBytes(view.storage, view.dim, view.rows, size);
+  if (!bytes.ok()) return bytes.status();
+  GYR_RETURN_IF_ERROR(cuda::CheckRoom(**device, {{name, bytes.value()}}));
   auto table = std::make_shared<LookupTable>(ShapeOf(view));
   Result<std::shared_ptr<cuda::CachedTable>> cached =
       cuda::CachedTable::Make(*device, view, size, &table->fence_, progress);

@@ -33,8 +33,8 @@ class LookupTable {
   // Into pinned memory of this machine, with a row cache on cuda:<ordinal>. A cache is looked after
   // behind lookups, by the threads that make them.
   static Result<std::shared_ptr<LookupTable>> Cached(
-      int ordinal, const std::shared_ptr<const TableStorage>& storage, const cuda::CacheSize& size,
-      const cuda::CopyProgress& progress);
+      int ordinal, const std::string& name, const std::shared_ptr<const TableStorage>& storage,
+      const cuda::CacheSize& size, const cuda::CopyProgress& progress);
 
   TableView shape() const;  // `data` is null
   size_t bytes() const { return storage_->bytes(); }

@@ -63,7 +63,7 @@ Result<TablePointer> Place(Rows rows, bool mapped, int64_t device, const cuda::C
     progress->bytes.fetch_add(bytes, std::memory_order_relaxed);
   };
   if (cache.rows > 0 || cache.bytes > 0) {
-    return LookupTable::Cached(static_cast<int>(device), rows, cache, count);
+    return LookupTable::Cached(static_cast<int>(device), name, rows, cache, count);
   }
   return LookupTable::OnDevice(static_cast<int>(device), name, rows, count);
 }

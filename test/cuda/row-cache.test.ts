@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { EmbeddingTable } from '../../lib/index.js';
 
@@ -105,5 +108,55 @@ test('sizes', () => {
     { cacheRows: 16, device: 'cpu' },
   ]) {
     expect(() => table(options)).toThrow(code('INVALID_ARGUMENT'));
+  }
+});
+
+test('rows of a file behind a cache, mapped and copied', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'gyrfalcon-row-cache-'));
+  const file = join(folder, 'rows.safetensors');
+  const values = Float32Array.from({ length: ROWS * DIM }, (_, i) => i);
+  const bytes = Buffer.from(values.buffer);
+  const tensor = { dtype: 'F32', shape: [ROWS, DIM], data_offsets: [0, bytes.length] };
+  const header = Buffer.from(JSON.stringify({ t: tensor }).padEnd(120));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(header.length));
+  writeFileSync(file, Buffer.concat([length, header, bytes]));
+  try {
+    for (const residency of ['copy', 'map'] as const) {
+      const heard: number[] = [];
+      const cached = await EmbeddingTable.fromSafetensors(file, {
+        tensor: 't',
+        residency,
+        device: 'cuda:0',
+        cacheRows: 16,
+        onProgress: (done, total) => heard.push(done / total),
+      });
+      cached.warm(Int32Array.of(7));
+      const ids = Int32Array.of(7, 0, ROWS - 1);
+      const expected = [...ids].flatMap((id) => [...values.subarray(id * DIM, (id + 1) * DIM)]);
+      expect([...cached.lookup(ids)]).toEqual(expected);
+      expect(heard.at(-1)).toBe(1);
+      cached.update(Int32Array.of(7), new Float32Array(DIM));
+      expect([...cached.lookup(Int32Array.of(7))]).toEqual([0, 0, 0, 0]);
+      expect(cached.stats().cache).toMatchObject({ slots: 16, updated: 1 });
+      cached.close();
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+test('a cache that does not fit is OUT_OF_MEMORY, before anything is made', () => {
+  process.env['CUSIM_LIMIT'] = String(64 * 18);
+  try {
+    expect(() => table({ cacheRows: 64 })).toThrow(
+      expect.objectContaining({
+        code: 'OUT_OF_MEMORY',
+        message: expect.stringMatching(/expected room for tables of 1\.\d KiB .* are free/),
+      }),
+    );
+    table({ cacheRows: 16 }).close();
+  } finally {
+    process.env['CUSIM_LIMIT'] = String(2 ** 33);
   }
 });
