@@ -2,11 +2,23 @@
 // runtime is preloaded.
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { basename } from 'node:path';
-import { bin, inRoot, jobs, output, run, runGoogleTest, runVitest } from './tools.mjs';
+import {
+  bin,
+  hasKernels,
+  inRoot,
+  jobs,
+  output,
+  run,
+  runGoogleTest,
+  runVitest,
+  total,
+} from './tools.mjs';
 
 // The C++ tests in which threads meet; the rest of the code runs on one, and under ASan.
 const WITH_THREADS =
   '/(batch|fused_(engine|context)|lookup_gate|ort_[a-z]+|row_helpers|worker_pool|[a-z_]*threads)_test';
+
+const CUDA_HOST_TESTS = 'gyrfalcon_cuda_host_tests';
 
 export function buildSanitized(name, sanitizers, options = []) {
   run(process.execPath, [
@@ -18,7 +30,18 @@ export function buildSanitized(name, sanitizers, options = []) {
     `--CDGYRFALCON_SANITIZE=${sanitizers}`,
     ...options,
   ]);
+  if (hasKernels()) {
+    run('cmake', ['--build', 'build', '--target', 'gyrfalcon_cusim_driver', '-j', jobs]);
+    run('cmake', ['--build', `build/${name}`, '--target', CUDA_HOST_TESTS, '-j', jobs]);
+  }
   return { passed: 1, failed: 0 };
+}
+
+/** The host's side of CUDA, on the simulated driver without the sanitizer. */
+function testCudaHost(name, launcher, filter, env) {
+  if (!hasKernels()) return { passed: 0, failed: 0 };
+  const [command, ...args] = [...launcher, inRoot('build', name, CUDA_HOST_TESTS)];
+  return runGoogleTest(`${name}-cuda`, command, [...args, `--gtest_filter=${filter}`], { env });
 }
 
 function runtime(library) {
@@ -47,11 +70,6 @@ function reports(prefix) {
   return { passed: found.length === 0 ? 1 : 0, failed: found.length };
 }
 
-function total(...counts) {
-  const sum = (key) => counts.reduce((all, count) => all + count[key], 0);
-  return { passed: sum('passed'), failed: sum('failed') };
-}
-
 /** Makes Node take our addon from `build/<name>`. */
 function nodeEnvironment(name) {
   return {
@@ -69,13 +87,13 @@ function preload(library) {
 export function testUnderAddressSanitizer() {
   const log = reportPrefix('asan-report');
   const clean = `log_path=${log}:print_stacktrace=1`;
-  const native = runGoogleTest('asan-native', inRoot('build/asan/gyrfalcon_tests'), [], {
-    env: {
-      ASAN_OPTIONS: 'detect_leaks=1:strict_string_checks=1',
-      UBSAN_OPTIONS: 'print_stacktrace=1',
-      LSAN_OPTIONS: `suppressions=${inRoot('scripts/ci/lsan-onnxruntime.txt')}:print_suppressions=0`,
-    },
-  });
+  const env = {
+    ASAN_OPTIONS: 'detect_leaks=1:strict_string_checks=1',
+    UBSAN_OPTIONS: 'print_stacktrace=1',
+    LSAN_OPTIONS: `suppressions=${inRoot('scripts/ci/lsan-onnxruntime.txt')}:print_suppressions=0`,
+  };
+  const native = runGoogleTest('asan-native', inRoot('build/asan/gyrfalcon_tests'), [], { env });
+  const cuda = testCudaHost('asan', [], '*', env);
   const node = runVitest('asan-unit', ['--project=all', '--project=copied'], {
     launcher: preload('libasan.so'),
     env: {
@@ -86,7 +104,7 @@ export function testUnderAddressSanitizer() {
       UBSAN_OPTIONS: clean,
     },
   });
-  return total(native, node, reports(log));
+  return total(native, cuda, node, reports(log));
 }
 
 export function buildForThreadSanitizer() {
@@ -106,6 +124,10 @@ export function testUnderThreadSanitizer() {
     [fixed[1], inRoot('build/tsan/gyrfalcon_tests')],
     { env: { TSAN_OPTIONS: options } },
   );
+  // Of what one thread does, ASan has seen enough.
+  const cuda = testCudaHost('tsan', fixed, '*.Lookups*:*.AKeeper*:*.ALookup*', {
+    TSAN_OPTIONS: options,
+  });
   const node = runVitest('tsan-unit', ['async', 'lifetime'], {
     launcher: [...fixed, ...preload('libtsan.so')],
     env: {
@@ -113,5 +135,5 @@ export function testUnderThreadSanitizer() {
       TSAN_OPTIONS: `${options}:log_path=${log}:report_signal_unsafe=0`,
     },
   });
-  return total(native, node, reports(log));
+  return total(native, cuda, node, reports(log));
 }

@@ -1,5 +1,4 @@
 // The stages of `npm test`, in order. Each returns how many tests or checks passed and failed.
-import { readFileSync } from 'node:fs';
 import { checkBinary } from './binary.mjs';
 import { ensurePackages } from './packages.mjs';
 import {
@@ -8,7 +7,7 @@ import {
   testUnderAddressSanitizer,
   testUnderThreadSanitizer,
 } from './sanitizers.mjs';
-import { bin, inRoot, jobs, run, runGoogleTest, runVitest } from './tools.mjs';
+import { bin, hasKernels, inRoot, jobs, run, runGoogleTest, runVitest, total } from './tools.mjs';
 
 const once = { passed: 1, failed: 0 };
 
@@ -62,19 +61,16 @@ const LESS = '--gtest_filter=-LookupDifferentialTest.EveryDim*';
 
 function cuda() {
   run(process.execPath, ['scripts/cuda-kernels.mjs', 'build/cuda']);
-  const { reason } = JSON.parse(readFileSync(inRoot('build/cuda/kernels.json'), 'utf8'));
-  if (reason !== undefined) {
-    console.log(`no CUDA kernels: ${reason}`);
-    return { passed: 0, failed: 0 };
-  }
-  const targets = ['gyrfalcon_cuda_tests', 'gyrfalcon_broken_driver', 'gyrfalcon_cusim_driver'];
+  if (!hasKernels()) return { passed: 0, failed: 0 };
+  const targets = ['gyrfalcon_cuda_tests', 'gyrfalcon_cuda_host_tests', 'gyrfalcon_broken_driver'];
   run('cmake', ['--build', 'build', '--target', ...targets, '-j', jobs]);
   run(process.execPath, ['scripts/cuda-report.mjs']);
   const kernels = runGoogleTest('cuda', inRoot('build/gyrfalcon_cuda_tests'), [LESS], {
     env: { GYRFALCON_TEST_CASES: '300' },
   });
-  const host = runVitest('cuda-unit', ['--project=cuda']);
-  return { passed: kernels.passed + host.passed, failed: kernels.failed + host.failed };
+  const host = runGoogleTest('cuda-host', inRoot('build/gyrfalcon_cuda_host_tests'), []);
+  const node = runVitest('cuda-unit', ['--project=cuda']);
+  return total(kernels, host, node);
 }
 
 // The project for CUDA is of the stage that builds its drivers.

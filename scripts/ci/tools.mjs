@@ -113,3 +113,16 @@ export function runVitest(name, args, { env = {}, launcher = [] } = {}) {
   if (result.numTotalTests === 0) throw new Error('no test ran');
   return { passed: result.numPassedTests, failed: Math.max(failed, status === 0 ? 0 : 1) };
 }
+
+/** Whether the build has CUDA kernels; says why not. */
+export function hasKernels() {
+  const { reason } = JSON.parse(readFileSync(inRoot('build/cuda/kernels.json'), 'utf8'));
+  if (reason !== undefined) console.log(`no CUDA kernels: ${reason}`);
+  return reason === undefined;
+}
+
+/** What several test runs passed and failed together. */
+export function total(...counts) {
+  const sum = (key) => counts.reduce((all, count) => all + count[key], 0);
+  return { passed: sum('passed'), failed: sum('failed') };
+}

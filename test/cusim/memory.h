@@ -55,7 +55,7 @@ class Memory {
  private:
   Allocation* Inside(uint64_t address, size_t bytes, std::string* fault);
 
-  static constexpr size_t kReserved = size_t{1} << 40;
+  static constexpr size_t kReserved = size_t{1} << 38;  // sanitizers leave room for no more
   static constexpr size_t kGap = 4096;  // between allocations: never valid
 
   std::map<uint64_t, Allocation> allocations_;
