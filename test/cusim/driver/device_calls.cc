@@ -1,7 +1,5 @@
 // Devices, contexts, modules, and finding functions.
-#include <algorithm>
 #include <cstdio>
-#include <cstring>
 #include <map>
 #include <string>
 

@@ -1,4 +1,5 @@
 // Memory, and copies.
+#include <algorithm>
 #include <cstring>
 #include <string>
 #include <utility>

@@ -1,5 +1,4 @@
 // Where a program finds the functions: by name and by the version that it was written for.
-#include <cstring>
 #include <string_view>
 
 #include "cusim/driver/driver.h"
