@@ -52,6 +52,9 @@ export default defineConfig({
             GYRFALCON_CUDA_DRIVER: fileURLToPath(
               new URL('build/cusim/libcuda.so.1', import.meta.url),
             ),
+            // There from the start: tests change them while other threads read the environment.
+            CUSIM_FAIL: '',
+            CUSIM_LIMIT: '',
           },
         },
       },

@@ -9,7 +9,9 @@
 #include <cstring>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "backends/cuda/batch_lookup.h"
@@ -78,6 +80,50 @@ inline Result<std::shared_ptr<cuda::Device>> OpenSimulated() {
   static auto* const opened = new std::vector<const cuda::Driver*>;
   opened->push_back(*driver);
   return cuda::Device::OpenOf(**driver, 0);
+}
+
+// Every function that is used of the driver but those that are only asked about errors, with its
+// calls since Sim::fail.
+inline std::vector<std::pair<std::string, int>> DriverCalls() {
+  std::vector<std::pair<std::string, int>> calls = {
+      {"cuGetProcAddress", TheSim().calls("cuGetProcAddress")}};
+#define GYR_TEST_FUNCTION(name, symbol, parameters)          \
+  if (!std::string_view(symbol).starts_with("cuGetError")) { \
+    calls.emplace_back(symbol, TheSim().calls(symbol));      \
+  }
+  GYR_CUDA_FUNCTIONS(GYR_TEST_FUNCTION)
+#undef GYR_TEST_FUNCTION
+  return calls;
+}
+
+// Functions that give something back: their failure is nobody's to handle. The others are also
+// called before something is given back, or when nobody needs the result.
+inline bool FailsUnnoticed(const std::string& name) {
+  return name.find("Destroy") != std::string::npos || name.find("Free") != std::string::npos ||
+         name == "cuDevicePrimaryCtxRelease" || name == "cuModuleUnload" ||
+         name == "cuCtxPopCurrent" || name == "cuStreamSynchronize" || name == "cuCtxPushCurrent";
+}
+
+// What came of work of which one call was made to fail: a typed error, nothing left, no rule of the
+// driver broken. Whether the work failed.
+inline bool ExpectTypedFailure(const Status& status, const std::string& name, int nth, int error) {
+  const std::string what = name + " call " + std::to_string(nth) + " error " +
+                           std::to_string(error) + ": " + status.message();
+  EXPECT_EQ(TheSim().live(), 0) << what << '\n' << TheSim().Leaks();
+  EXPECT_EQ(TheSim().misuses(), 0) << what << ' ' << TheSim().LastMisuse();
+  if (status.ok()) {
+    EXPECT_TRUE(FailsUnnoticed(name)) << what;
+    return false;
+  }
+  // A function that cannot be found is one that the driver does not have.
+  if (error == cuda::kCuOutOfMemory && name != "cuGetProcAddress") {
+    EXPECT_EQ(status.code(), ErrorCode::kOutOfMemory) << what;
+  } else {
+    EXPECT_TRUE(status.code() == ErrorCode::kDeviceFailed ||
+                status.code() == ErrorCode::kDeviceUnavailable)
+        << what;
+  }
+  return true;
 }
 
 inline constexpr int64_t kWorkRows = 20;

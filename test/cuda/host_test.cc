@@ -118,53 +118,19 @@ TEST(CudaHostTest, TheReportSeesWhatIsLeft) {
   EXPECT_EQ((*device)->device_bytes(), 0u);
 }
 
-// Functions that give something back: their failure is nobody's to handle.
-bool GivesBack(const std::string& name) {
-  return name.find("Destroy") != std::string::npos || name.find("Free") != std::string::npos ||
-         name == "cuDevicePrimaryCtxRelease" || name == "cuModuleUnload" ||
-         name == "cuCtxPopCurrent";
-}
-
 TEST(CudaHostTest, EveryFunctionThatFailsIsATypedErrorAndLeavesNothing) {
   const std::vector<int> errors = {1, 2, 201, 400, 700, 999};
   TheSim().fail(nullptr, 0, 0);
   ASSERT_TRUE(Work().ok());
-  std::vector<std::pair<std::string, int>> functions = {
-      {"cuGetProcAddress", TheSim().calls("cuGetProcAddress")}};
-#define GYR_TEST_FUNCTION(name, symbol, parameters) \
-  functions.emplace_back(symbol, TheSim().calls(symbol));
-  GYR_CUDA_FUNCTIONS(GYR_TEST_FUNCTION)
-#undef GYR_TEST_FUNCTION
   int failures = 0;
-  for (const auto& [name, calls] : functions) {
-    // Only asked about errors.
-    if (name.starts_with("cuGetError")) continue;
+  for (const auto& [name, calls] : DriverCalls()) {
     EXPECT_GT(calls, 0) << name;
     const int step = std::max(1, calls / 3);
     for (int nth = 1; nth <= calls; nth += step) {
       for (size_t e = 0; e < (nth == 1 ? errors.size() : 1); ++e) {
         TheSim().fail(name.c_str(), nth, errors[e]);
-        const Status status = Work();
-        const std::string what = name + " call " + std::to_string(nth) + " error " +
-                                 std::to_string(errors[e]) + ": " + status.message();
-        if (status.ok()) {
-          // Also called before something is given back, or when nobody needs the result.
-          EXPECT_TRUE(GivesBack(name) || name == "cuStreamSynchronize" ||
-                      name == "cuCtxPushCurrent")
-              << what;
-        } else {
-          ++failures;
-          EXPECT_TRUE(status.code() == ErrorCode::kDeviceFailed ||
-                      status.code() == ErrorCode::kOutOfMemory ||
-                      status.code() == ErrorCode::kDeviceUnavailable)
-              << what;
-          // A function that cannot be found is one that the driver does not have.
-          EXPECT_EQ(status.code() == ErrorCode::kOutOfMemory,
-                    errors[e] == 2 && name != "cuGetProcAddress")
-              << what;
-        }
-        ASSERT_EQ(TheSim().live(), 0) << what;
-        ASSERT_EQ(TheSim().misuses(), 0) << what;
+        failures += ExpectTypedFailure(Work(), name, nth, errors[e]) ? 1 : 0;
+        if (HasFailure()) return;
       }
     }
   }

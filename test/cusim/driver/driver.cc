@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <thread>
+#include <utility>
 
 #include "cusim/driver/control.h"
 
@@ -54,6 +55,11 @@ Object* Driver::FindAny(uint64_t handle, const char* what) {
     return nullptr;
   }
   return &found->second;
+}
+
+std::shared_ptr<Stream> Driver::FindStream(CUstream handle) {
+  auto* const found = Find<std::shared_ptr<Stream>>(handle, "a stream");
+  return found == nullptr ? nullptr : *found;
 }
 
 CUresult Driver::Forget(uint64_t handle, const char* what) {
@@ -156,6 +162,15 @@ void Driver::Drift() {
   WorkFault fault;
   if (sticky == CUDA_SUCCESS) scheduler.Drift(&memory, &fault);
   Fail(fault);
+}
+
+CUresult Driver::Enqueue(Stream* stream, Work work, std::shared_ptr<Stream> waits_for) {
+  if (stream->capture != nullptr && stream->capture->invalid) {
+    return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
+  }
+  scheduler.Enqueue(stream, std::move(work), std::move(waits_for));
+  Drift();
+  return sticky;
 }
 
 bool Driver::InUse(uint64_t address, size_t bytes) const {

@@ -84,6 +84,9 @@ class Driver {
   // CUDA_SUCCESS, or what a function that gives back returns.
   CUresult Forget(uint64_t handle, const char* what);
 
+  // Null, and a misuse, as well.
+  std::shared_ptr<Stream> FindStream(CUstream handle);
+
   void Misuse(const std::string& what);
   // Work that failed: every call fails from now on.
   void Fail(const WorkFault& fault);
@@ -94,6 +97,8 @@ class Driver {
   CUresult WaitFor(std::unique_lock<std::mutex>* lock, const std::shared_ptr<Stream>& stream,
                    uint64_t position);
   void Drift();
+  // Into the stream, or the graph that it is captured into.
+  CUresult Enqueue(Stream* stream, Work work, std::shared_ptr<Stream> waits_for = nullptr);
   // Whether work that is under way names memory of this range.
   bool InUse(uint64_t address, size_t bytes) const;
   // Forgets a failure of work, as the end of the process would, and all that was reported.

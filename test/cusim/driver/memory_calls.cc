@@ -33,13 +33,9 @@ bool IsKnown(Driver& driver, uint64_t address) {
 }
 
 CUresult Enqueue(Driver& driver, CUstream handle, Work work) {
-  auto* const stream = driver.Find<std::shared_ptr<Stream>>(handle, "a stream");
+  const std::shared_ptr<Stream> stream = driver.FindStream(handle);
   if (stream == nullptr) return CUDA_ERROR_INVALID_HANDLE;
-  Capture* const capture = (*stream)->capture.get();
-  if (capture != nullptr && capture->invalid) return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
-  driver.scheduler.Enqueue(stream->get(), std::move(work));
-  driver.Drift();
-  return driver.sticky;
+  return driver.Enqueue(stream.get(), std::move(work));
 }
 
 }  // namespace

@@ -12,32 +12,21 @@ using namespace cusim;  // NOLINT: every function here is the driver's
 
 namespace {
 
-std::shared_ptr<Stream> Find(Driver& driver, CUstream handle) {
-  auto* const found = driver.Find<std::shared_ptr<Stream>>(handle, "a stream");
-  return found == nullptr ? nullptr : *found;
-}
-
-std::shared_ptr<Event> Find(Driver& driver, CUevent handle) {
+std::shared_ptr<Event> FindEvent(Driver& driver, CUevent handle) {
   auto* const found = driver.Find<std::shared_ptr<Event>>(handle, "an event");
   return found == nullptr ? nullptr : *found;
 }
 
-// Waiting for a stream that is captured ends the capture.
-CUresult Forbid(Driver& driver, Stream& stream, const char* what) {
-  if (stream.capture == nullptr) return CUDA_SUCCESS;
-  stream.capture->invalid = true;
+// A stream that is asked how far it is. Of one that is captured that ends the capture.
+CUresult FindUncaptured(Driver& driver, CUstream handle, const char* what,
+                        std::shared_ptr<Stream>* stream) {
+  *stream = driver.FindStream(handle);
+  if (*stream == nullptr) return CUDA_ERROR_INVALID_HANDLE;
+  Capture* const capture = (*stream)->capture.get();
+  if (capture == nullptr) return CUDA_SUCCESS;
+  capture->invalid = true;
   driver.Misuse(std::string(what) + " of a stream that is captured");
   return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
-}
-
-CUresult Enqueue(Driver& driver, Stream* stream, Work work,
-                 std::shared_ptr<Stream> waits_for = nullptr) {
-  if (stream->capture != nullptr && stream->capture->invalid) {
-    return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
-  }
-  driver.scheduler.Enqueue(stream, std::move(work), std::move(waits_for));
-  driver.Drift();
-  return driver.sticky;
 }
 
 // Whether all that was captured comes before the end of the stream that the capture began with.
@@ -86,7 +75,7 @@ CUresult CUDAAPI cuStreamCreate(CUstream* stream, unsigned flags) {
 CUresult CUDAAPI cuStreamDestroy(CUstream handle) {
   CUSIM_CALL(cuStreamDestroy, Call::kContext | Call::kGivesBack);
   if (driver.sticky == CUDA_SUCCESS) {
-    const std::shared_ptr<Stream> stream = Find(driver, handle);
+    const std::shared_ptr<Stream> stream = driver.FindStream(handle);
     if (stream == nullptr) return CUDA_ERROR_INVALID_HANDLE;
     if (!stream->queue.empty()) driver.Misuse("a stream that is destroyed under its work");
     if (stream->capture != nullptr) driver.Misuse("a stream that is destroyed while captured");
@@ -101,28 +90,24 @@ CUresult CUDAAPI cuStreamDestroy(CUstream handle) {
 
 CUresult CUDAAPI cuStreamSynchronize(CUstream handle) {
   CUSIM_CALL(cuStreamSynchronize, Call::kContext);
-  const std::shared_ptr<Stream> stream = Find(driver, handle);
-  if (stream == nullptr) return CUDA_ERROR_INVALID_HANDLE;
-  if (const CUresult result = Forbid(driver, *stream, "a wait"); result != CUDA_SUCCESS) {
-    return result;
-  }
+  std::shared_ptr<Stream> stream;
+  const CUresult found = FindUncaptured(driver, handle, "a wait", &stream);
+  if (found != CUDA_SUCCESS) return found;
   return call.Done(driver.WaitFor(call.lock(), stream, stream->enqueued));
 }
 
 CUresult CUDAAPI cuStreamQuery(CUstream handle) {
   CUSIM_CALL(cuStreamQuery, Call::kContext);
-  const std::shared_ptr<Stream> stream = Find(driver, handle);
-  if (stream == nullptr) return CUDA_ERROR_INVALID_HANDLE;
-  if (const CUresult result = Forbid(driver, *stream, "a query"); result != CUDA_SUCCESS) {
-    return result;
-  }
+  std::shared_ptr<Stream> stream;
+  const CUresult found = FindUncaptured(driver, handle, "a query", &stream);
+  if (found != CUDA_SUCCESS) return found;
   return stream->queue.empty() ? call.Done() : CUDA_ERROR_NOT_READY;
 }
 
 CUresult CUDAAPI cuStreamWaitEvent(CUstream handle, CUevent event_handle, unsigned flags) {
   CUSIM_CALL(cuStreamWaitEvent, Call::kContext);
-  const std::shared_ptr<Stream> stream = Find(driver, handle);
-  const std::shared_ptr<Event> event = Find(driver, event_handle);
+  const std::shared_ptr<Stream> stream = driver.FindStream(handle);
+  const std::shared_ptr<Event> event = FindEvent(driver, event_handle);
   if (stream == nullptr || event == nullptr) return CUDA_ERROR_INVALID_HANDLE;
   if (flags != 0) return CUDA_ERROR_INVALID_VALUE;
   if (event->capture != nullptr) {
@@ -140,12 +125,12 @@ CUresult CUDAAPI cuStreamWaitEvent(CUstream handle, CUevent event_handle, unsign
   }
   if (stream->capture != nullptr) return CUDA_ERROR_STREAM_CAPTURE_ISOLATION;
   if (event->stream == nullptr) return CUDA_SUCCESS;
-  return Enqueue(driver, stream.get(), WaitWork(event->stream, event->position), event->stream);
+  return driver.Enqueue(stream.get(), WaitWork(event->stream, event->position), event->stream);
 }
 
 CUresult CUDAAPI cuStreamBeginCapture(CUstream handle, CUstreamCaptureMode mode) {
   CUSIM_CALL(cuStreamBeginCapture, Call::kContext);
-  const std::shared_ptr<Stream> stream = Find(driver, handle);
+  const std::shared_ptr<Stream> stream = driver.FindStream(handle);
   if (stream == nullptr) return CUDA_ERROR_INVALID_HANDLE;
   if (stream->capture != nullptr) return CUDA_ERROR_ILLEGAL_STATE;
   auto capture = std::make_shared<Capture>();
@@ -161,7 +146,7 @@ CUresult CUDAAPI cuStreamBeginCapture(CUstream handle, CUstreamCaptureMode mode)
 CUresult CUDAAPI cuStreamEndCapture(CUstream handle, CUgraph* graph) {
   CUSIM_CALL(cuStreamEndCapture, Call::kContext);
   *graph = nullptr;
-  const std::shared_ptr<Stream> stream = Find(driver, handle);
+  const std::shared_ptr<Stream> stream = driver.FindStream(handle);
   if (stream == nullptr) return CUDA_ERROR_INVALID_HANDLE;
   const std::shared_ptr<Capture> capture = stream->capture;
   if (capture == nullptr) return CUDA_ERROR_ILLEGAL_STATE;
@@ -195,8 +180,8 @@ CUresult CUDAAPI cuEventDestroy(CUevent event) {
 
 CUresult CUDAAPI cuEventRecord(CUevent handle, CUstream stream_handle) {
   CUSIM_CALL(cuEventRecord, Call::kContext);
-  const std::shared_ptr<Event> event = Find(driver, handle);
-  const std::shared_ptr<Stream> stream = Find(driver, stream_handle);
+  const std::shared_ptr<Event> event = FindEvent(driver, handle);
+  const std::shared_ptr<Stream> stream = driver.FindStream(stream_handle);
   if (event == nullptr || stream == nullptr) return CUDA_ERROR_INVALID_HANDLE;
   event->capture = stream->capture;
   event->nodes = stream->tail;
@@ -207,7 +192,7 @@ CUresult CUDAAPI cuEventRecord(CUevent handle, CUstream stream_handle) {
 
 CUresult CUDAAPI cuEventSynchronize(CUevent handle) {
   CUSIM_CALL(cuEventSynchronize, Call::kContext);
-  const std::shared_ptr<Event> event = Find(driver, handle);
+  const std::shared_ptr<Event> event = FindEvent(driver, handle);
   if (event == nullptr) return CUDA_ERROR_INVALID_HANDLE;
   if (event->capture != nullptr) {
     event->capture->invalid = true;
@@ -219,7 +204,7 @@ CUresult CUDAAPI cuEventSynchronize(CUevent handle) {
 
 CUresult CUDAAPI cuEventQuery(CUevent handle) {
   CUSIM_CALL(cuEventQuery, Call::kContext);
-  const std::shared_ptr<Event> event = Find(driver, handle);
+  const std::shared_ptr<Event> event = FindEvent(driver, handle);
   if (event == nullptr) return CUDA_ERROR_INVALID_HANDLE;
   if (event->capture != nullptr) return CUDA_ERROR_CAPTURED_EVENT;
   const bool done = event->stream == nullptr || event->stream->done >= event->position;
@@ -255,9 +240,9 @@ CUresult CUDAAPI cuGraphExecDestroy(CUgraphExec handle) {
 CUresult CUDAAPI cuGraphLaunch(CUgraphExec handle, CUstream stream_handle) {
   CUSIM_CALL(cuGraphLaunch, Call::kContext);
   const auto* const exec = driver.Find<GraphExec>(handle, "an executable graph");
-  const std::shared_ptr<Stream> stream = Find(driver, stream_handle);
+  const std::shared_ptr<Stream> stream = driver.FindStream(stream_handle);
   if (exec == nullptr || stream == nullptr) return CUDA_ERROR_INVALID_HANDLE;
-  return Enqueue(driver, stream.get(), GraphWork(exec->nodes));
+  return driver.Enqueue(stream.get(), GraphWork(exec->nodes));
 }
 
 CUresult CUDAAPI cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned grid_y,
@@ -265,7 +250,7 @@ CUresult CUDAAPI cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned g
                                 unsigned block_z, unsigned shared_bytes, CUstream stream_handle,
                                 void** arguments, void** extra) {
   CUSIM_CALL(cuLaunchKernel, Call::kContext);
-  const std::shared_ptr<Stream> stream = Find(driver, stream_handle);
+  const std::shared_ptr<Stream> stream = driver.FindStream(stream_handle);
   const auto known = driver.functions.find(reinterpret_cast<uint64_t>(function));
   if (stream == nullptr || known == driver.functions.end()) return CUDA_ERROR_INVALID_HANDLE;
   Launch launch;
@@ -286,7 +271,7 @@ CUresult CUDAAPI cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned g
     std::memcpy(launch.parameters.data() + parameters[i].offset, arguments[i],
                 parameters[i].bytes);
   }
-  return Enqueue(driver, stream.get(), LaunchWork(std::move(launch), &driver.totals));
+  return driver.Enqueue(stream.get(), LaunchWork(std::move(launch), &driver.totals));
 }
 
 }  // extern "C"

@@ -75,7 +75,6 @@ struct Capture {
 };
 
 struct Stream {
-  CUcontext context = nullptr;
   std::deque<std::unique_ptr<Task>> queue;
   std::deque<std::shared_ptr<Stream>> waits_for;  // of the queue's tasks, null where for none
   uint64_t enqueued = 0;

@@ -98,7 +98,6 @@ class DriverTest : public ::testing::Test {
   void TearDown() override {
     sim.reset();
     for (const CUevent event : events) EXPECT_EQ(cu.cuEventDestroy(event), CUDA_SUCCESS);
-    for (const CUgraphExec exec : execs) static_cast<void>(cu.cuGraphExecDestroy(exec));
     for (const CUdeviceptr address : memory) EXPECT_EQ(cu.cuMemFree(address), CUDA_SUCCESS);
     for (const Numbers& numbers : pinned) EXPECT_EQ(cu.cuMemFreeHost(numbers.host), CUDA_SUCCESS);
     EXPECT_EQ(cu.cuStreamDestroy(a), CUDA_SUCCESS);
@@ -154,7 +153,6 @@ class DriverTest : public ::testing::Test {
   std::vector<CUdeviceptr> memory;
   std::vector<Numbers> pinned;
   std::vector<CUevent> events;
-  std::vector<CUgraphExec> execs;
 };
 
 }  // namespace gyrfalcon::testing
