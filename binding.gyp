@@ -48,6 +48,7 @@
       "conditions": [
         ["target_arch=='x64'", {"dependencies": [
           "gyrfalcon_avx2", "gyrfalcon_avx512", "gyrfalcon_avx512bf16", "gyrfalcon_avx512vnni",
+          "gyrfalcon_amx",
         ]}],
         ["OS=='linux'", {
           "ldflags": ["-Wl,-z,nodelete", "-Wl,--version-script='<(module_root_dir)/cmake/addon.map'"],
@@ -96,6 +97,13 @@
           "xcode_settings": {
             "OTHER_CPLUSPLUSFLAGS": ["<!@(node scripts/sources.mjs flags avx512vnni)"],
           },
+        },
+        {
+          "target_name": "gyrfalcon_amx",
+          "type": "static_library",
+          "sources": ["<!@(node scripts/sources.mjs list amx)"],
+          "cflags_cc": ["<!@(node scripts/sources.mjs flags amx)"],
+          "xcode_settings": {"OTHER_CPLUSPLUSFLAGS": ["<!@(node scripts/sources.mjs flags amx)"]},
         },
       ],
     }],

@@ -11,7 +11,7 @@ const EXPORTS = ['napi_register_module_v1', 'node_api_module_get_api_version_v1'
 
 function isaObjects() {
   return readdirSync(inRoot(OBJECTS), { recursive: true })
-    .filter((file) => /_(avx2|avx512\w*|neon)\.cc\.o$/.test(file))
+    .filter((file) => /_(avx2|avx512\w*|amx|neon)\.cc\.o$/.test(file))
     .map((file) => `${OBJECTS}/${file}`);
 }
 

@@ -239,7 +239,7 @@ TEST_P(GemmPrecisionTest, ScalesOfXChangeNothingButRounding) {
     }
     const Product scaled = Compute(problem);
     EXPECT_EQ(plain.kernel, scaled.kernel);
-    if (scaled.kernel == "int8 dot") {
+    if (RoundsXToBytes(scaled.kernel)) {
       EXPECT_EQ(scaled.y, ModelOfBytes(problem));
       for (size_t i = 0; i < plain.y.size(); ++i) EXPECT_NEAR(plain.y[i], scaled.y[i], 4.0f);
     } else {
@@ -265,6 +265,88 @@ INSTANTIATE_TEST_SUITE_P(Kernels, GemmPrecisionTest,
                                                           Precision::kInt8)),
                          CaseName);
 
+// Where f32 products are sums of bf16 parts: what has no parts is computed as ever, to the bit, and
+// changes nothing in other rows; sums and epilogue are those of f32.
+class PartsTest : public testing::Test {
+ protected:
+  // Null: this CPU has no tiles.
+  static const GemmKernels* WithTiles() {
+    for (const GemmKernels& kernels : TestedGemmKernels()) {
+      if (kernels.f32->tiles == Tiles::kParts) return &kernels;
+    }
+    return nullptr;
+  }
+  static GemmKernels Plain() { return {"plain", WithTiles()->f32->plain, nullptr, nullptr}; }
+};
+
+TEST_F(PartsTest, RowsThatHaveNoPartsAreThePlainOnesAndTheOthersKeepTheirBits) {
+  if (WithTiles() == nullptr) return;
+  for (const float bad :
+       {std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(), 3.4e38f,
+        -1.8e38f, 0x1p127f}) {
+    Problem problem = Random(40, 70, 40, 21);
+    const Product before = Compute(*WithTiles(), Precision::kF32, problem);
+    ASSERT_EQ(before.kernel, "f32 tiles");
+    for (const int64_t row : {int64_t{3}, int64_t{39}}) {
+      problem.x[static_cast<size_t>(row * 70 + 69)] = bad;
+    }
+    const Product after = Compute(*WithTiles(), Precision::kF32, problem);
+    const Product plain = Compute(Plain(), Precision::kF32, problem);
+    for (size_t i = 0; i < after.y.size(); ++i) {
+      const bool odd = i / 40 == 3 || i / 40 == 39;
+      ASSERT_EQ(after.y[i], odd ? plain.y[i] : before.y[i]) << bad << " at " << i;
+    }
+  }
+}
+
+TEST_F(PartsTest, TheLargestNumbersThatHavePartsAreMultiplied) {
+  if (WithTiles() == nullptr) return;
+  Problem problem = Sized(20, 64, 32);
+  const float most = std::nextafter(0x1p127f, 0.0f);
+  for (int64_t r = 0; r < 20; ++r) problem.x[static_cast<size_t>(r * 64 + r)] = most;
+  for (int64_t j = 0; j < 32; ++j) {
+    for (int64_t i = 0; i < 64; ++i) problem.w[static_cast<size_t>(i * 32 + j)] = -1.5f;
+  }
+  const Product product = Compute(*WithTiles(), Precision::kF32, problem);
+  ASSERT_EQ(product.kernel, "f32 tiles");
+  for (const float y : product.y) ASSERT_EQ(y, most * -1.5f);
+}
+
+TEST_F(PartsTest, WeightsThatHaveNoPartsAreMultipliedAsEver) {
+  if (WithTiles() == nullptr) return;
+  for (const float bad : {std::numeric_limits<float>::infinity(), std::nanf(""), -2e38f}) {
+    Problem problem = Random(20, 64, 32, 22);
+    problem.w[5] = bad;
+    const Product product = Compute(*WithTiles(), Precision::kF32, problem);
+    EXPECT_EQ(product.kernel, "f32");
+    const Product plain = Compute(Plain(), Precision::kF32, problem);
+    for (size_t i = 0; i < plain.y.size(); ++i) {
+      if (std::isnan(plain.y[i])) {
+        ASSERT_TRUE(std::isnan(product.y[i]));
+      } else {
+        ASSERT_EQ(product.y[i], plain.y[i]);
+      }
+    }
+  }
+}
+
+// Every f32 number of the usual range is its parts' sum: a product with 1 gives it back.
+TEST_F(PartsTest, NumbersComeBackFromTheirParts) {
+  if (WithTiles() == nullptr) return;
+  std::mt19937 random(23);
+  Problem problem = Sized(64, 64, 64);
+  for (int64_t i = 0; i < 64; ++i) problem.w[static_cast<size_t>(i * 64 + i)] = 1.0f;
+  for (int round = 0; round < 200; ++round) {
+    for (float& x : problem.x) {
+      x = std::ldexp(static_cast<float>(static_cast<int32_t>(random())),
+                     static_cast<int>(random() % 160) - 110);
+    }
+    const Product product = Compute(*WithTiles(), Precision::kF32, problem);
+    ASSERT_EQ(product.kernel, "f32 tiles");
+    ASSERT_EQ(product.y, problem.x);
+  }
+}
+
 TEST(GemmKernelChoiceTest, FewColumnsAreF32AndShallowProductsAreNotInt8) {
   for (const GemmKernels& kernels : TestedGemmKernels()) {
     EXPECT_EQ(Compute(kernels, Precision::kInt8, Random(2, 64, 4, 1)).kernel, "f32");
@@ -272,6 +354,9 @@ TEST(GemmKernelChoiceTest, FewColumnsAreF32AndShallowProductsAreNotInt8) {
     EXPECT_EQ(Compute(kernels, Precision::kInt8, Random(2, 32, 5, 1)).kernel, kernels.bf16->name);
     EXPECT_EQ(Compute(kernels, Precision::kInt8, Random(2, 33, 5, 1)).kernel, kernels.int8->name);
     EXPECT_EQ(Compute(kernels, Precision::kF32, Random(2, 33, 5, 1)).kernel, "f32");
+    EXPECT_EQ(Compute(kernels, Precision::kF32, Random(2, 32, 40, 1)).kernel, "f32");
+    EXPECT_EQ(Compute(kernels, Precision::kF32, Random(2, 33, 16, 1)).kernel, "f32");
+    EXPECT_EQ(Compute(kernels, Precision::kF32, Random(2, 33, 17, 1)).kernel, kernels.f32->name);
   }
 }
 
@@ -295,7 +380,7 @@ class BytesTest : public testing::Test {
     const std::vector<float> model = ModelOfBytes(problem);
     for (const GemmKernels& kernels : TestedGemmKernels()) {
       const Product product = Compute(kernels, Precision::kInt8, problem);
-      if (product.kernel != "int8 dot") {
+      if (!RoundsXToBytes(product.kernel)) {
         EXPECT_EQ(product.kernel, "int8");
         continue;
       }
@@ -358,7 +443,7 @@ TEST_F(BytesTest, ScalesKeepAnElementThatIsAlwaysLargeFromHidingTheOthers) {
     const Product exact = Compute(kernels, Precision::kF32, problem);
     const Product plain = Compute(kernels, Precision::kInt8, problem);
     const Product better = Compute(kernels, Precision::kInt8, scaled);
-    if (plain.kernel != "int8 dot") {
+    if (!RoundsXToBytes(plain.kernel)) {
       EXPECT_EQ(plain.y, better.y);
       continue;
     }

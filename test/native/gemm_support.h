@@ -2,6 +2,7 @@
 #ifndef GYRFALCON_TEST_GEMM_SUPPORT_H_
 #define GYRFALCON_TEST_GEMM_SUPPORT_H_
 
+#include <string_view>
 #include <vector>
 
 #include "backends/cpu/dispatch.h"
@@ -25,6 +26,14 @@ inline const std::vector<GemmKernels>& TestedGemmKernels() {
     return all;
   }();
   return tested;
+}
+
+// Kernels that round x too, by what GemmKernelName says.
+inline bool RoundsXToBf16(std::string_view kernel) {
+  return kernel == "bf16 dot" || kernel == "bf16 tiles";
+}
+inline bool RoundsXToBytes(std::string_view kernel) {
+  return kernel == "int8 dot" || kernel == "int8 tiles";
 }
 
 }  // namespace gyrfalcon::fused

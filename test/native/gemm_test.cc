@@ -93,8 +93,8 @@ class Product {
         }
         double bound = magnitude * static_cast<double>(size_.k + 4) * 6e-8;
         const std::string_view kind = GemmKernelName(packed_);
-        if (kind == "bf16 dot") bound += magnitude * 0.004;  // x rounded to 8 bits of mantissa
-        if (kind == "int8 dot") {
+        if (RoundsXToBf16(kind)) bound += magnitude * 0.004;  // x rounded to 8 bits of mantissa
+        if (RoundsXToBytes(kind)) {
           // Each x is off by half a step at most.
           double weights = 0.0;
           for (int64_t i = 0; i < size_.k; ++i) weights += std::fabs(Weight(i, j));
@@ -325,6 +325,22 @@ TEST(GemmChoiceTest, DotProductsAreUsedOnlyWhereTheyAre) {
   EXPECT_EQ(ChooseGemmKernels(cpu).front().int8, &kAvx512Int8Dot);
   cpu.os_zmm = false;
   EXPECT_EQ(ChooseGemmKernels(cpu).front().name, "avx2");
+}
+
+TEST(GemmChoiceTest, TilesAreUsedOnlyWhereAllOfThemAreAndTheSystemAllowsThem) {
+  CpuFeatures all;
+  all.avx2 = all.fma = all.f16c = all.os_ymm = all.os_zmm = true;
+  all.avx512f = all.avx512bw = all.avx512vl = all.avx512dq = true;
+  all.avx512_bf16 = all.avx512_vnni = all.amx_bf16 = all.amx_int8 = all.os_tiles = true;
+  EXPECT_EQ(ChooseGemmKernels(all).front().name, "amx");
+  EXPECT_EQ(ChooseGemmKernels(all)[1].name, "avx512");
+  for (bool CpuFeatures::*const feature :
+       {&CpuFeatures::amx_bf16, &CpuFeatures::amx_int8, &CpuFeatures::os_tiles,
+        &CpuFeatures::avx512_bf16, &CpuFeatures::avx512_vnni}) {
+    CpuFeatures cpu = all;
+    cpu.*feature = false;
+    EXPECT_EQ(ChooseGemmKernels(cpu).front().name, "avx512");
+  }
 }
 #endif
 

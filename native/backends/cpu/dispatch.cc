@@ -8,6 +8,10 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #endif
 
 namespace gyrfalcon {
@@ -64,6 +68,7 @@ CpuFeatures DetectCpu() {
   const uint64_t states = has_xgetbv ? EnabledStates() : 0;
   cpu.os_ymm = (states & 0x06) == 0x06;  // SSE and AVX
   cpu.os_zmm = (states & 0xe6) == 0xe6;  // and opmask, the upper halves, ZMM16 to ZMM31
+  cpu.os_tiles = (states & 0x60000) == 0x60000;  // TILECFG and TILEDATA
   if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return cpu;
   cpu.avx2 = Bit(b, 5);
   cpu.avx512f = Bit(b, 16);
@@ -71,11 +76,23 @@ CpuFeatures DetectCpu() {
   cpu.avx512bw = Bit(b, 30);
   cpu.avx512vl = Bit(b, 31);
   cpu.avx512_vnni = Bit(c, 11);
+  cpu.amx_bf16 = Bit(d, 22) && Bit(d, 24);  // and AMX-TILE
+  cpu.amx_int8 = Bit(d, 25) && Bit(d, 24);
   const uint32_t last_subleaf = a;
   if (last_subleaf < 1 || __get_cpuid_count(7, 1, &a, &b, &c, &d) == 0) return cpu;
   cpu.avx512_bf16 = Bit(a, 5);
 #endif
   return cpu;
+}
+
+bool AllowTiles() {
+#if defined(__x86_64__) && defined(__linux__)
+  constexpr long kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM, Linux 5.16
+  constexpr long kTileData = 18;
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
 }
 
 std::string CpuIdentity() {
@@ -131,6 +148,8 @@ const LookupBackend* SelectLookupBackend(const std::vector<LookupBackend>& backe
                                          const char* forced) {
   if (backends.empty()) return nullptr;
   if (forced == nullptr || *forced == '\0') return &backends.front();
+  // The CPUs that have AMX have AVX-512; lookups multiply nothing that tiles are for.
+  if (std::string_view(forced) == "amx") forced = "avx512";
   for (const LookupBackend& backend : backends) {
     if (backend.name == forced) return &backend;
   }

@@ -23,11 +23,19 @@ struct CpuFeatures {
   bool avx512dq = false;
   bool avx512_vnni = false;
   bool avx512_bf16 = false;
+  bool amx_bf16 = false;
+  bool amx_int8 = false;
   bool os_ymm = false;
   bool os_zmm = false;
+  bool os_tiles = false;  // a process has to ask for them besides: AllowTiles
 };
 
 CpuFeatures DetectCpu();
+
+// Asks the operating system to let this process use AMX's tiles, which are large: Linux saves them
+// only for processes that asked (arch_prctl, ARCH_REQ_XCOMP_PERM). False: refused, because a thread
+// has a signal stack that is too small for them, say. All threads may use them from then on.
+bool AllowTiles();
 
 // Names this machine's kind of CPU in one line: brand and signature on x86-64, MIDR on AArch64.
 std::string CpuIdentity();

@@ -111,6 +111,7 @@ void FusedContext::RunSteps(const std::vector<Step>& steps, const Frame& frame) 
 void FusedContext::RunBlocks(void* self, int thread) {
   auto* const context = static_cast<FusedContext*>(self);
   Frame frame = context->FrameOf(thread);
+  frame.run_rows = context->rows_;
   while (context->state_.load(std::memory_order_relaxed) != State::kCancelled) {
     frame.row = context->next_row_.fetch_add(context->block_, std::memory_order_relaxed);
     if (frame.row >= context->rows_) return;

@@ -136,6 +136,7 @@ void RunLinear(const Step& step, const Frame& frame) {
   args.weights = step.weights;
   args.epilogue = &epilogue;
   args.scratch = frame.aux;
+  args.run_rows = lead * frame.run_rows;
   args.x = At(x, frame);
   args.y = At(step.y, frame);
   // Within a row of the batch, rows of the product follow one another.

@@ -20,6 +20,7 @@ struct Frame {
   std::byte* aux = nullptr;  // of the step at hand
   int64_t row = 0;           // first of the block
   int64_t rows = 0;
+  int64_t run_rows = 0;  // of all blocks
 };
 
 // Where the rows of a value are.

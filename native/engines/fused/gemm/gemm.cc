@@ -30,8 +30,13 @@ size_t BytesOf(WeightElement element) {
   return 4;
 }
 
+// Products that are too small for tiles of parts: up to here, all of k fits one tile.
+bool IsSmall(int64_t k, int64_t n) { return k <= kShallow || n <= kTileRows; }
+
 const GemmKernel* KernelFor(const GemmKernels& kernels, int64_t k, int64_t n, Precision precision) {
-  if (n <= kNarrow) return kernels.f32;
+  const GemmKernel* const f32 =
+      kernels.f32->tiles == Tiles::kParts && IsSmall(k, n) ? kernels.f32->plain : kernels.f32;
+  if (n <= kNarrow) return f32;
   switch (precision) {
     case Precision::kBf16:
       return kernels.bf16;
@@ -40,7 +45,7 @@ const GemmKernel* KernelFor(const GemmKernels& kernels, int64_t k, int64_t n, Pr
     case Precision::kF32:
       break;
   }
-  return kernels.f32;
+  return f32;
 }
 
 void PackNarrow(const float* w, int64_t k, int64_t n, std::byte* memory) {
@@ -110,6 +115,33 @@ void PackPanels(const GemmKernel& kernel, const WeightLayout& layout, const floa
   }
 }
 
+// Where a part of element (i, j) goes, in bf16 numbers from the start of its panel's parts.
+size_t PartPlace(const GemmKernel& kernel, int64_t i, int64_t j, int64_t part) {
+  constexpr int64_t kTile = kTileRows * kTileBytes / 2;
+  const int64_t tiles = kernel.panel / kTileRows;
+  const int64_t column = j % kernel.panel;
+  const int64_t tile = (i / kPartsDepth * kParts + part) * tiles + column / kTileRows;
+  const int64_t row = i % kPartsDepth / 2;
+  return static_cast<size_t>(tile * kTile + row * kTileBytes / 2 + column % kTileRows * 2 + i % 2);
+}
+
+void PackParts(const GemmKernel& kernel, const WeightLayout& layout, const float* w, int64_t k,
+               int64_t n, std::byte* memory) {
+  for (int64_t i = 0; i < k; ++i) {
+    for (int64_t j = 0; j < n; ++j) {
+      const auto panel = static_cast<size_t>(j / kernel.panel);
+      auto* const parts = reinterpret_cast<uint16_t*>(memory + layout.parts_offset +
+                                                      panel * layout.parts_panel_bytes);
+      float rest = w[i * n + j];
+      for (int64_t part = 0; part < kParts; ++part) {
+        const uint16_t rounded = FloatToBFloat16(rest);
+        parts[PartPlace(kernel, i, j, part)] = rounded;
+        rest -= BFloat16ToFloat(rounded);
+      }
+    }
+  }
+}
+
 }  // namespace
 
 bool GemmFuses(ActFn fn) {
@@ -133,7 +165,9 @@ WeightLayout LayoutOf(const GemmKernel& kernel, int64_t k, int64_t n) {
   layout.columns = panels * kernel.panel;
   layout.group_bytes =
       static_cast<size_t>(kernel.panel) * static_cast<size_t>(kernel.unit) * element;
-  layout.panel_bytes = RoundUp(static_cast<size_t>(layout.groups) * layout.group_bytes);
+  const int64_t whole = kernel.tiles == Tiles::kPanels ? kTileRows : 1;
+  layout.panel_bytes =
+      RoundUp(static_cast<size_t>(Groups(layout.groups, whole) * whole) * layout.group_bytes);
   layout.scale_offset = static_cast<size_t>(panels) * layout.panel_bytes;
   layout.sum_offset = layout.scale_offset;
   layout.bytes = layout.scale_offset;
@@ -144,6 +178,12 @@ WeightLayout LayoutOf(const GemmKernel& kernel, int64_t k, int64_t n) {
     layout.bytes = layout.inverse_offset;
     if (kernel.x == XElement::kUint8)
       layout.bytes += RoundUp(static_cast<size_t>(k) * sizeof(float));
+  }
+  if (kernel.tiles == Tiles::kParts) {
+    const int64_t tiles = Groups(k, kPartsDepth) * kParts * (kernel.panel / kTileRows);
+    layout.parts_offset = layout.bytes;
+    layout.parts_panel_bytes = static_cast<size_t>(tiles * kTileRows * kTileBytes);
+    layout.bytes += static_cast<size_t>(panels) * layout.parts_panel_bytes;
   }
   return layout;
 }
@@ -166,6 +206,25 @@ XLayout XLayoutOf(const GemmKernel& kernel, int64_t k, int64_t m) {
   return layout;
 }
 
+XTiles XTilesOf(const GemmKernel& kernel, int64_t k, int64_t m) {
+  XTiles x{};
+  x.parts = kernel.tiles == Tiles::kParts ? kParts : 1;
+  x.depth = kernel.tiles == Tiles::kParts ? kPartsDepth : kTileRows * kernel.unit;
+  x.steps = Groups(k, x.depth);
+  x.tiles = m <= kTileRows ? 1 : 2 * Groups(m, 2 * kTileRows);
+  x.rows = Groups(m, x.tiles);
+  const auto rows = static_cast<size_t>(x.tiles * x.rows);
+  x.scale_offset = rows * static_cast<size_t>(x.steps * x.parts * kTileBytes);
+  x.low_offset = x.scale_offset;
+  x.bytes = x.scale_offset;
+  if (kernel.x == XElement::kUint8) {
+    const size_t row_floats = RoundUp(rows * sizeof(float));
+    x.low_offset += row_floats;
+    x.bytes = x.low_offset + row_floats;
+  }
+  return x;
+}
+
 size_t PackedBytes(const GemmKernels& kernels, int64_t k, int64_t n, Precision precision) {
   if (n <= kNarrow) {
     const int64_t stride = Groups(k, kNarrowUnit) * kNarrowUnit;
@@ -186,6 +245,13 @@ PackedWeights PackWeights(const GemmKernels& kernels, const float* w, int64_t k,
   const WeightLayout layout = LayoutOf(*kernel, k, n);
   if (kernel->weight != WeightElement::kInt8) {
     PackPanels(*kernel, layout, w, k, n, memory);
+    if (kernel->tiles == Tiles::kParts) {
+      if (std::all_of(w, w + k * n, HasParts)) {
+        PackParts(*kernel, layout, w, k, n, memory);
+      } else {
+        packed.kernel = kernel->plain;
+      }
+    }
     return packed;
   }
   if (kernel->x != XElement::kUint8) x_scale = nullptr;
@@ -200,7 +266,10 @@ PackedWeights PackWeights(const GemmKernels& kernels, const float* w, int64_t k,
 
 size_t GemmScratchBytes(const PackedWeights& weights, int64_t m) {
   if (weights.n <= kNarrow) return 0;
-  return XLayoutOf(*weights.kernel, weights.k, m).bytes;
+  const GemmKernel& kernel = *weights.kernel;
+  const size_t bytes = XLayoutOf(kernel, weights.k, m).bytes;
+  if (kernel.tiles == Tiles::kNone) return bytes;
+  return std::max(bytes, XTilesOf(kernel, weights.k, m).bytes);
 }
 
 void RunGemm(const GemmArgs& args) {
@@ -214,6 +283,9 @@ std::vector<GemmKernels> ChooseGemmKernels([[maybe_unused]] const CpuFeatures& c
 #if defined(__x86_64__)
   const bool avx2 = cpu.avx2 && cpu.fma && cpu.f16c && cpu.os_ymm;
   if (avx2 && cpu.avx512f && cpu.avx512bw && cpu.avx512vl && cpu.avx512dq && cpu.os_zmm) {
+    if (cpu.amx_bf16 && cpu.amx_int8 && cpu.os_tiles && cpu.avx512_bf16 && cpu.avx512_vnni) {
+      all.push_back({"amx", &kAmxF32, &kAmxBf16, &kAmxInt8});
+    }
     all.push_back({"avx512", &kAvx512F32, cpu.avx512_bf16 ? &kAvx512Bf16Dot : &kAvx512Bf16,
                    cpu.avx512_vnni ? &kAvx512Int8Dot : &kAvx512Int8});
   }
@@ -228,7 +300,11 @@ std::vector<GemmKernels> ChooseGemmKernels([[maybe_unused]] const CpuFeatures& c
 
 const std::vector<GemmKernels>& AvailableGemmKernels() {
   // Never destroyed: a worker may still score while the process runs its exit handlers.
-  static const auto* const all = new std::vector<GemmKernels>(ChooseGemmKernels(DetectCpu()));
+  static const auto* const all = [] {
+    CpuFeatures cpu = DetectCpu();
+    cpu.os_tiles = cpu.os_tiles && AllowTiles();
+    return new std::vector<GemmKernels>(ChooseGemmKernels(cpu));
+  }();
   return *all;
 }
 

@@ -74,6 +74,9 @@ struct GemmArgs {
   int64_t y_stride = 0;
   const Epilogue* epilogue = nullptr;  // never null; its acts are fused ones
   std::byte* scratch = nullptr;        // GemmScratchBytes(*weights, m), 64-byte aligned
+  // Of the run that these rows are a block of; below m: m. Kernels that sum few rows in another
+  // order than many decide by it, so that blocks and threads do not change results.
+  int64_t run_rows = 0;
 };
 
 // The kernels of one instruction set, one for each precision.

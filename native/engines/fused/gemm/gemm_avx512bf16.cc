@@ -2,6 +2,7 @@
 #if defined(__x86_64__)
 
 #include "engines/fused/gemm/isa_avx512.h"
+#include "engines/fused/gemm/x_bf16.h"
 
 #if !defined(__AVX512BF16__)
 #error "compile this file with -mavx512bf16"
@@ -28,22 +29,12 @@ struct Bf16Dot {
   }
   static __m512 ToFloat(Acc acc) { return acc; }
 
-  static __m256i Round(__m512 x) { return reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(x)); }
-
   static void PrepareX(const GemmArgs& args, const XLayout& layout) {
     const int64_t k = args.weights->k;
-    const int64_t padded = k + k % kUnit;
     for (int64_t r = 0; r < args.m; ++r) {
-      const float* const x = args.x + r * args.x_stride;
       std::byte* const out = args.scratch + static_cast<size_t>(r) * layout.row_bytes;
-      int64_t i = 0;
-      for (; i + Avx512::kWidth <= k; i += Avx512::kWidth) {
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + 2 * i), Round(Avx512::LoadF32(x + i)));
-      }
-      if (i < padded) {
-        const __m512 last = Avx512::LoadF32Tail(x + i, Avx512::MakeTail(k - i));
-        _mm256_mask_storeu_epi16(out + 2 * i, Avx512::MakeTail(padded - i), Round(last));
-      }
+      RoundRow(args.x + r * args.x_stride, k, k + k % kUnit,
+               [out](int64_t i) { return out + kXBytes * i; });
     }
   }
 };

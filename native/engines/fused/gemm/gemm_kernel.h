@@ -8,6 +8,9 @@
 //                     n rounded up to panels: w ≈ scale·q, sum = scale·Σq; where x becomes 8 bits
 //                     wide, then f32 [k] by which x is multiplied first
 //   narrow (n <= kNarrow): f32 [n][k rounded up to kNarrowUnit] instead, one column after another
+//   for tiles (Tiles::kPanels): panels end where a tile ends: k is rounded up to kTileBytes
+//   in parts (Tiles::kParts): behind all panels of f32 the same weights as sums of kParts bf16
+//                     numbers, for each panel [k / kPartsDepth][kParts][panel / 16] tiles of 1 KB
 #ifndef GYRFALCON_ENGINES_FUSED_GEMM_GEMM_KERNEL_H_
 #define GYRFALCON_ENGINES_FUSED_GEMM_GEMM_KERNEL_H_
 
@@ -32,6 +35,18 @@ enum class XElement : uint8_t {
   kUint8  // the same; then, after all rows, f32 scale [m] and f32 low [m]: x ≈ scale·q + low
 };
 
+// Whether a kernel multiplies tiles: 16 rows of 64 bytes, as AMX does.
+enum class Tiles : uint8_t {
+  kNone,
+  kPanels,  // x in tiles of its own elements, weights where the panels are
+  kParts    // x and weights are f32, and tiles hold their bf16 parts
+};
+
+inline constexpr int64_t kTileRows = 16;
+inline constexpr int64_t kTileBytes = 64;  // of a row
+inline constexpr int64_t kParts = 3;       // 8 bits of mantissa each: f32 has 24
+inline constexpr int64_t kPartsDepth = 32;
+
 struct GemmKernel {
   const char* name;
   WeightElement weight;
@@ -39,6 +54,8 @@ struct GemmKernel {
   int panel;
   int unit;
   void (*run)(const GemmArgs& args);
+  Tiles tiles = Tiles::kNone;
+  const GemmKernel* plain = nullptr;  // of tiles: reads the same panels, for what they are not for
 };
 
 // No default member initialisers: see backends/cpu/lookup_plan.h.
@@ -50,6 +67,8 @@ struct WeightLayout {
   size_t scale_offset;
   size_t sum_offset;
   size_t inverse_offset;
+  size_t parts_offset;
+  size_t parts_panel_bytes;
   size_t bytes;
 };
 
@@ -63,6 +82,26 @@ struct XLayout {
 };
 
 XLayout XLayoutOf(const GemmKernel& kernel, int64_t k, int64_t m);
+
+// x in tiles: [tiles][steps][parts][rows] of kTileBytes, each step of the next `depth` of k. All
+// tiles have as many rows, so that one configuration serves them; the last rows may be no rows of
+// x, and hold anything.
+struct XTiles {
+  int64_t rows;   // of a tile: at most kTileRows
+  int64_t tiles;  // 1, or even: two at a time share what is loaded of the weights
+  int64_t steps;
+  int64_t depth;
+  int64_t parts;
+  size_t scale_offset;  // as in XLayout
+  size_t low_offset;
+  size_t bytes;
+};
+
+XTiles XTilesOf(const GemmKernel& kernel, int64_t k, int64_t m);
+
+// Whether x is the sum of its bf16 parts, up to what f32 cannot tell from zero: it is a number, and
+// rounding it does not overflow.
+inline bool HasParts(float x) { return x > -0x1p127f && x < 0x1p127f; }
 
 extern const GemmKernel kReferenceF32;
 extern const GemmKernel kReferenceBf16;
@@ -79,6 +118,9 @@ extern const GemmKernel kAvx512Bf16;
 extern const GemmKernel kAvx512Int8;
 extern const GemmKernel kAvx512Bf16Dot;
 extern const GemmKernel kAvx512Int8Dot;
+extern const GemmKernel kAmxF32;
+extern const GemmKernel kAmxBf16;
+extern const GemmKernel kAmxInt8;
 #elif defined(__aarch64__)
 extern const GemmKernel kNeonF32;
 extern const GemmKernel kNeonBf16;

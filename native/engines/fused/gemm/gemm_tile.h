@@ -175,6 +175,28 @@ template <class Isa, int kRows, int kVecs>
   }
 }
 
+// From sums of quantised numbers to sums of what they stand for.
+template <class Isa, class Weights, int kRows, int kVecs>
+[[gnu::always_inline]] inline void Rescale(const Tile& tile, typename Isa::Vec (&t)[kRows][kVecs]) {
+#pragma GCC unroll 8
+  for (int v = 0; v < kVecs; ++v) {
+    // Scales and sums are padded to whole panels.
+    if constexpr (Weights::kHasScale) {
+      const auto scale = Isa::LoadF32(tile.w_scale + v * Isa::kWidth);
+#pragma GCC unroll 16
+      for (int i = 0; i < kRows; ++i) t[i][v] = Isa::Mul(t[i][v], scale);
+    }
+    if constexpr (Weights::kHasLow) {
+      const auto sum = Isa::LoadF32(tile.w_sum + v * Isa::kWidth);
+#pragma GCC unroll 16
+      for (int i = 0; i < kRows; ++i) {
+        const auto low = Isa::Mul(Isa::Set1(tile.x_low[i]), sum);
+        t[i][v] = Isa::MulAdd(Isa::Set1(tile.x_scale[i]), t[i][v], low);
+      }
+    }
+  }
+}
+
 template <class Isa, class Weights, int kRows, int kVecs>
 [[gnu::noinline]] void RunTile(const Tile& tile) {
   constexpr int64_t kVecBytes = int64_t{Isa::kWidth} * Weights::kUnit * Weights::kElementBytes;
@@ -213,26 +235,12 @@ template <class Isa, class Weights, int kRows, int kVecs>
     x += kXGroup;
   }
   typename Isa::Vec t[kRows][kVecs];
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 8
-  for (int v = 0; v < kVecs; ++v) {
-    // Scales and sums are padded to whole panels.
-    if constexpr (Weights::kHasScale) {
-      const auto scale = Isa::LoadF32(tile.w_scale + v * Isa::kWidth);
-#pragma GCC unroll 16
-      for (int i = 0; i < kRows; ++i) t[i][v] = Isa::Mul(Weights::ToFloat(acc[i][v]), scale);
-    } else {
-#pragma GCC unroll 16
-      for (int i = 0; i < kRows; ++i) t[i][v] = Weights::ToFloat(acc[i][v]);
-    }
-    if constexpr (Weights::kHasLow) {
-      const auto sum = Isa::LoadF32(tile.w_sum + v * Isa::kWidth);
-#pragma GCC unroll 16
-      for (int i = 0; i < kRows; ++i) {
-        const auto low = Isa::Mul(Isa::Set1(tile.x_low[i]), sum);
-        t[i][v] = Isa::MulAdd(Isa::Set1(tile.x_scale[i]), t[i][v], low);
-      }
-    }
+    for (int v = 0; v < kVecs; ++v) t[i][v] = Weights::ToFloat(acc[i][v]);
   }
+  Rescale<Isa, Weights, kRows, kVecs>(tile, t);
   Finish<Isa, kRows, kVecs>(tile, t);
 }
 

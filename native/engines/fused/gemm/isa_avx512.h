@@ -31,6 +31,11 @@ struct Avx512 {
   static constexpr int kWideRows = 3;
 
   static Tail MakeTail(int64_t n) { return static_cast<Tail>((1u << n) - 1u); }
+  // MakeTail for any n: none below 0, all from kWidth on.
+  static Tail FirstOf(int64_t n) {
+    if (n >= kWidth) return MakeTail(kWidth);
+    return n <= 0 ? Tail{0} : MakeTail(n);
+  }
   static Vec Zero() { return _mm512_setzero_ps(); }
   static Vec Set1(float x) { return _mm512_set1_ps(x); }
   static Vec Add(Vec a, Vec b) { return _mm512_add_ps(a, b); }

@@ -30,7 +30,7 @@ const OpKernels* ActiveOpKernels() {
   const GemmKernels* const gemm = ActiveGemmKernels();
   if (gemm == nullptr) return nullptr;
   for (const OpKernels& ops : AvailableOpKernels()) {
-    if (gemm->name == ops.name) return &ops;
+    if (ops.name == (gemm->name == "amx" ? "avx512" : gemm->name)) return &ops;
   }
   return nullptr;
 }

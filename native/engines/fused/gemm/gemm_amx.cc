@@ -1,0 +1,393 @@
+// AMX: products of tiles, 16 rows of 64 bytes each. A core does 16 · 16 · 32 multiplications of bf16
+// numbers in 16 cycles, eight times as many as its vector units do of f32, and twice as many of
+// bytes; VDPBF16PS, on the CPUs that have AMX, does no more than f32.
+//
+// f32 products are sums of products of bf16 parts: x = x0 + x1 + x2 and w = w0 + w1 + w2, with 8
+// bits of mantissa each, are exact, and of the nine products the six whose orders of magnitude sum
+// up to 2 or less are computed. What the others would add is below 2^-25 of a product, less than a
+// rounding of f32; sums are f32 ones. Rows of x that hold what has no such parts go the plain way.
+#if defined(__x86_64__)
+
+#include "engines/fused/gemm/isa_avx512.h"
+#include "engines/fused/gemm/x_bf16.h"
+#include "engines/fused/gemm/x_uint8.h"
+
+#if !defined(__AMX_TILE__) || !defined(__AMX_BF16__) || !defined(__AMX_INT8__)
+#error "compile this file with -mamx-tile -mamx-bf16 -mamx-int8"
+#endif
+
+namespace gyrfalcon::fused {
+namespace {
+
+// What LDTILECFG reads.
+struct TileConfig {
+  uint8_t palette;
+  uint8_t start_row;
+  uint8_t reserved[14];
+  uint16_t row_bytes[16];
+  uint8_t rows[16];
+};
+static_assert(sizeof(TileConfig) == 64);
+
+// The intrinsics do not tell the compiler which memory they touch (GCC 12); these do.
+[[gnu::always_inline]] inline void Configure(const TileConfig& config) {
+  asm volatile("ldtilecfg %0" ::"m"(config));
+}
+
+// An idle state is neither saved nor restored at a context switch.
+[[gnu::always_inline]] inline void Release() { asm volatile("tilerelease"); }
+
+template <int kTile>
+[[gnu::always_inline]] inline void LoadTile(const std::byte* at, int64_t stride) {
+  asm volatile("tileloadd (%0,%1,1), %%tmm%c2" ::"r"(at), "r"(stride), "i"(kTile) : "memory");
+}
+
+template <int kTile>
+[[gnu::always_inline]] inline void StoreTile(float* at, int64_t stride) {
+  asm volatile("tilestored %%tmm%c2, (%0,%1,1)" ::"r"(at), "r"(stride), "i"(kTile) : "memory");
+}
+
+template <int kTile>
+[[gnu::always_inline]] inline void ZeroTile() {
+  asm volatile("tilezero %%tmm%c0" ::"i"(kTile));
+}
+
+constexpr int64_t kTile = kTileRows * kTileBytes;
+constexpr int64_t kPanelTiles = kPanel / kTileRows;
+
+// Where the tiles of a step are, of x and of a panel of weights.
+struct Steps {
+  const std::byte* x;
+  int64_t x_tile;   // bytes from a tile of x to that of its next part
+  int64_t x_tiles;  // from a row of tiles to the next
+  const std::byte* w;
+  int64_t w_row;     // bytes from row to row of a tile of weights
+  int64_t w_column;  // to the next tile of the same panel
+  int64_t w_part;    // to the next part
+  int64_t w_step;
+  int64_t w_panel;
+  int64_t count;
+};
+
+struct Bf16Tiles {
+  static constexpr int64_t kLeastRows = 1;
+  static constexpr int kPairs = 1;
+  static constexpr int kXPart[] = {0};
+  static constexpr int kWPart[] = {0};
+  static constexpr bool kHasScale = false;
+  static constexpr bool kHasLow = false;
+
+  template <int kSum, int kX, int kW>
+  [[gnu::always_inline]] static void Dot() {
+    asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(kSum), "i"(kX), "i"(kW));
+  }
+  static __m512 ToFloat(const float* sums) { return Avx512::LoadF32(sums); }
+
+  static bool PrepareRow(const GemmArgs& args, const XTiles& tiles, int64_t r, std::byte* out) {
+    const int64_t k = args.weights->k;
+    const int64_t step = tiles.rows * kTileBytes;
+    RoundRow(args.x + r * args.x_stride, k, tiles.steps * tiles.depth,
+             [=](int64_t i) { return out + i / 32 * step + i % 32 * 2; });
+    return true;
+  }
+};
+
+struct Int8Tiles : Bf16Tiles {
+  static constexpr bool kHasScale = true;
+  static constexpr bool kHasLow = true;
+
+  template <int kSum, int kX, int kW>
+  [[gnu::always_inline]] static void Dot() {
+    asm volatile("tdpbusd %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(kSum), "i"(kX), "i"(kW));
+  }
+  static __m512 ToFloat(const float* sums) {
+    return _mm512_cvtepi32_ps(_mm512_loadu_si512(sums));
+  }
+
+  static bool PrepareRow(const GemmArgs& args, const XTiles& tiles, int64_t r, std::byte* out) {
+    const int64_t step = tiles.rows * kTileBytes;
+    QuantiseRow({args.x + r * args.x_stride, args.weights->x_inverse, args.weights->k},
+                reinterpret_cast<float*>(args.scratch + tiles.scale_offset) + r,
+                reinterpret_cast<float*>(args.scratch + tiles.low_offset) + r,
+                [=](int64_t i) { return out + i / 64 * step + i % 64; });
+    return true;
+  }
+};
+
+struct F32Tiles : Bf16Tiles {
+  static constexpr int64_t kLeastRows = 6;
+  // From one pair to the next one part changes, which saves loads; the smallest come first.
+  static constexpr int kPairs = 6;
+  static constexpr int kXPart[] = {2, 1, 1, 0, 0, 0};
+  static constexpr int kWPart[] = {0, 0, 1, 1, 2, 0};
+
+  static bool PrepareRow(const GemmArgs& args, const XTiles& tiles, int64_t r, std::byte* out) {
+    const float* const x = args.x + r * args.x_stride;
+    const int64_t k = args.weights->k;
+    const int64_t part = tiles.rows * kTileBytes;
+    const __m512 most = Avx512::Set1(0x1p127f);
+    __mmask16 good = 0xffff;
+    for (int64_t i = 0; i < tiles.steps * kPartsDepth; i += Avx512::kWidth) {
+      std::byte* at = out + i / kPartsDepth * kParts * part + i % kPartsDepth * 2;
+      __m512 rest = Avx512::LoadF32Tail(x + i, Avx512::FirstOf(k - i));
+      good &= _mm512_cmp_ps_mask(_mm512_abs_ps(rest), most, _CMP_LT_OQ);
+#pragma GCC unroll 3
+      for (int p = 0; p < kParts; ++p, at += part) {
+        const __m256i rounded = RoundToBf16(rest);
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(at), rounded);
+        const __m512i bits = _mm512_slli_epi32(_mm512_cvtepu16_epi32(rounded), 16);
+        rest = _mm512_sub_ps(rest, _mm512_castsi512_ps(bits));
+      }
+    }
+    return good == 0xffff;
+  }
+};
+
+template <class Weights>
+[[gnu::always_inline]] inline bool PrepareTiles(const GemmArgs& args, const XTiles& tiles) {
+  bool all = true;
+  for (int64_t r = 0; r < args.m; ++r) {
+    const int64_t first = r / tiles.rows * tiles.steps * tiles.parts * tiles.rows + r % tiles.rows;
+    all = Weights::PrepareRow(args, tiles, r, args.scratch + first * kTileBytes) && all;
+  }
+  return all;
+}
+
+template <class Weights, int kRows>
+void FinishRows(const Tile& tile, const float* sums, int rows) {
+  if constexpr (kRows > 1) {
+    if (rows < kRows) return FinishRows<Weights, kRows - 1>(tile, sums, rows);
+  }
+  __m512 t[kRows][kPanelTiles];
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) {
+    t[i][0] = Weights::ToFloat(sums + i * kPanel);
+    t[i][1] = Weights::ToFloat(sums + i * kPanel + Avx512::kWidth);
+  }
+  Rescale<Avx512, Weights, kRows, kPanelTiles>(tile, t);
+  Finish<Avx512, kRows, kPanelTiles>(tile, t);
+}
+
+// Rows [row, end) of a panel, from their sums on.
+template <class Weights>
+[[gnu::always_inline]] inline void FinishSums(Tile tile, const float* sums, int64_t row,
+                                              int64_t end) {
+  const float* const x_scale = tile.x_scale;
+  const float* const x_low = tile.x_low;
+  float* const y = tile.y;
+  for (; row < end; row += Avx512::kMaxRows, sums += Avx512::kMaxRows * kPanel) {
+    tile.row = row;
+    tile.y = y + row * tile.y_stride;
+    if constexpr (Weights::kHasLow) {
+      tile.x_scale = x_scale + row;
+      tile.x_low = x_low + row;
+    }
+    const int64_t left = end - row;
+    FinishRows<Weights, Avx512::kMaxRows>(
+        tile, sums, static_cast<int>(left < Avx512::kMaxRows ? left : Avx512::kMaxRows));
+  }
+}
+
+// Two rows of tiles by a panel: sums in tiles 0 to 3, x in 4 and 5, weights in 6 and 7.
+template <class Weights>
+[[gnu::always_inline]] inline void TwoByTwo(const Steps& steps, int64_t tile_rows, float* sums) {
+  ZeroTile<0>();
+  ZeroTile<1>();
+  ZeroTile<2>();
+  ZeroTile<3>();
+  const std::byte* x = steps.x;
+  const std::byte* w = steps.w;
+  for (int64_t s = 0; s < steps.count; ++s) {
+#pragma GCC unroll 6
+    for (int pair = 0; pair < Weights::kPairs; ++pair) {
+      if (pair == 0 || Weights::kXPart[pair] != Weights::kXPart[pair - 1]) {
+        const std::byte* const at = x + Weights::kXPart[pair] * steps.x_tile;
+        LoadTile<4>(at, kTileBytes);
+        LoadTile<5>(at + steps.x_tiles, kTileBytes);
+      }
+      if (pair == 0 || Weights::kWPart[pair] != Weights::kWPart[pair - 1]) {
+        const std::byte* const at = w + Weights::kWPart[pair] * steps.w_part;
+        LoadTile<6>(at, steps.w_row);
+        LoadTile<7>(at + steps.w_column, steps.w_row);
+      }
+      Weights::template Dot<0, 4, 6>();
+      Weights::template Dot<1, 4, 7>();
+      Weights::template Dot<2, 5, 6>();
+      Weights::template Dot<3, 5, 7>();
+    }
+    x += steps.x_tile * (Weights::kPairs == 1 ? 1 : kParts);
+    w += steps.w_step;
+  }
+  constexpr int64_t kStride = kPanel * sizeof(float);
+  StoreTile<0>(sums, kStride);
+  StoreTile<1>(sums + kTileRows, kStride);
+  StoreTile<2>(sums + tile_rows * kPanel, kStride);
+  StoreTile<3>(sums + tile_rows * kPanel + kTileRows, kStride);
+}
+
+// One row of tiles by one panel or two: sums in tiles 0 to 3, x in 4, weights in 5 to 7. Sums of two
+// tiles only would wait for one another.
+template <class Weights, bool kTwoPanels>
+[[gnu::always_inline]] inline void OneByFour(const Steps& steps, float* sums) {
+  ZeroTile<0>();
+  ZeroTile<1>();
+  ZeroTile<2>();
+  ZeroTile<3>();
+  const std::byte* x = steps.x;
+  const std::byte* w = steps.w;
+  for (int64_t s = 0; s < steps.count; ++s) {
+#pragma GCC unroll 6
+    for (int pair = 0; pair < Weights::kPairs; ++pair) {
+      if (pair == 0 || Weights::kXPart[pair] != Weights::kXPart[pair - 1]) {
+        LoadTile<4>(x + Weights::kXPart[pair] * steps.x_tile, kTileBytes);
+      }
+      const std::byte* const at = w + Weights::kWPart[pair] * steps.w_part;
+      LoadTile<5>(at, steps.w_row);
+      LoadTile<6>(at + steps.w_column, steps.w_row);
+      Weights::template Dot<0, 4, 5>();
+      Weights::template Dot<1, 4, 6>();
+      if constexpr (kTwoPanels) {
+        LoadTile<7>(at + steps.w_panel, steps.w_row);
+        LoadTile<5>(at + steps.w_panel + steps.w_column, steps.w_row);
+        Weights::template Dot<2, 4, 7>();
+        Weights::template Dot<3, 4, 5>();
+      }
+    }
+    x += steps.x_tile * (Weights::kPairs == 1 ? 1 : kParts);
+    w += steps.w_step;
+  }
+  constexpr int64_t kStride = kPanel * sizeof(float);
+  StoreTile<0>(sums, kStride);
+  StoreTile<1>(sums + kTileRows, kStride);
+  if constexpr (kTwoPanels) {
+    StoreTile<2>(sums + kTileRows * kPanel, kStride);
+    StoreTile<3>(sums + kTileRows * kPanel + kTileRows, kStride);
+  }
+}
+
+TileConfig ConfigOf(const XTiles& tiles) {
+  TileConfig config{};
+  config.palette = 1;
+  const auto rows = static_cast<uint8_t>(tiles.rows);
+  for (int i = 0; i < 8; ++i) {
+    config.row_bytes[i] = kTileBytes;
+    config.rows[i] = rows;
+  }
+  config.rows[6] = config.rows[7] = kTileRows;
+  if (tiles.tiles == 1) config.rows[5] = kTileRows;
+  return config;
+}
+
+Steps StepsOf(const GemmArgs& args, const WeightLayout& layout, const XTiles& tiles) {
+  Steps steps;
+  steps.x = args.scratch;
+  steps.x_tile = tiles.rows * kTileBytes;
+  steps.x_tiles = tiles.steps * tiles.parts * steps.x_tile;
+  steps.count = tiles.steps;
+  if (tiles.parts == 1) {
+    steps.w = args.weights->data;
+    steps.w_row = kPanelTiles * kTileBytes;
+    steps.w_column = kTileBytes;
+    steps.w_part = 0;
+    steps.w_step = kPanelTiles * kTile;
+    steps.w_panel = static_cast<int64_t>(layout.panel_bytes);
+  } else {
+    steps.w = args.weights->data + layout.parts_offset;
+    steps.w_row = kTileBytes;
+    steps.w_column = kTile;
+    steps.w_part = kPanelTiles * kTile;
+    steps.w_step = kParts * kPanelTiles * kTile;
+    steps.w_panel = static_cast<int64_t>(layout.parts_panel_bytes);
+  }
+  return steps;
+}
+
+// Rows whose numbers have no parts, one by one.
+void RunOddRows(const GemmArgs& args) {
+  Epilogue epilogue = *args.epilogue;
+  GemmArgs one = args;
+  one.epilogue = &epilogue;
+  one.m = 1;
+  for (int64_t r = 0; r < args.m; ++r) {
+    bool odd = false;
+    for (int64_t i = 0; i < args.weights->k; ++i) odd = odd || !HasParts(one.x[i]);
+    if (odd) args.weights->kernel->plain->run(one);
+    one.x += args.x_stride;
+    one.y += args.y_stride;
+    if (epilogue.mul != nullptr) epilogue.mul += epilogue.mul_stride;
+    if (epilogue.add != nullptr) epilogue.add += epilogue.add_stride;
+  }
+}
+
+template <class Weights>
+void RunTiles(const GemmArgs& args) {
+  const PackedWeights& weights = *args.weights;
+  const GemmKernel& kernel = *weights.kernel;
+  const int64_t run_rows = args.run_rows > args.m ? args.run_rows : args.m;
+  if (weights.n <= kNarrow || run_rows < Weights::kLeastRows) return kernel.plain->run(args);
+  const WeightLayout layout = LayoutOf(kernel, weights.k, weights.n);
+  const XTiles tiles = XTilesOf(kernel, weights.k, args.m);
+  const bool all_have_parts = PrepareTiles<Weights>(args, tiles);
+  alignas(64) float sums[2 * kTileRows * kPanel];
+  Tile tile{};
+  tile.x_scale = reinterpret_cast<const float*>(args.scratch + tiles.scale_offset);
+  tile.x_low = reinterpret_cast<const float*>(args.scratch + tiles.low_offset);
+  tile.y_stride = args.y_stride;
+  tile.epilogue = args.epilogue;
+  const auto at_column = [&](int64_t column) {
+    tile.column = column;
+    tile.columns = weights.n - column;
+    tile.w_scale = reinterpret_cast<const float*>(weights.data + layout.scale_offset) + column;
+    tile.w_sum = reinterpret_cast<const float*>(weights.data + layout.sum_offset) + column;
+    tile.y = args.y + column;
+  };
+  Steps steps = StepsOf(args, layout, tiles);
+  Configure(ConfigOf(tiles));
+  if (tiles.tiles == 1) {
+    for (int64_t column = 0; column < weights.n; column += 2 * kPanel) {
+      const bool two = weights.n - column > kPanel;
+      if (two) {
+        OneByFour<Weights, true>(steps, sums);
+      } else {
+        OneByFour<Weights, false>(steps, sums);
+      }
+      at_column(column);
+      FinishSums<Weights>(tile, sums, 0, args.m);
+      if (two) {
+        at_column(column + kPanel);
+        FinishSums<Weights>(tile, sums + kTileRows * kPanel, 0, args.m);
+      }
+      steps.w += 2 * steps.w_panel;
+    }
+  } else {
+    for (int64_t column = 0; column < weights.n; column += kPanel) {
+      at_column(column);
+      steps.x = args.scratch;
+      for (int64_t row = 0; row < args.m; row += 2 * tiles.rows) {
+        TwoByTwo<Weights>(steps, tiles.rows, sums);
+        const int64_t end = row + 2 * tiles.rows;
+        FinishSums<Weights>(tile, sums, row, end < args.m ? end : args.m);
+        steps.x += 2 * steps.x_tiles;
+      }
+      steps.w += steps.w_panel;
+    }
+  }
+  Release();
+  if (!all_have_parts) RunOddRows(args);
+}
+
+}  // namespace
+
+const GemmKernel kAmxF32{
+    "f32 tiles",      WeightElement::kF32, XElement::kF32, kPanel, 1,
+    RunTiles<F32Tiles>, Tiles::kParts,       &kAvx512F32};
+const GemmKernel kAmxBf16{
+    "bf16 tiles",      WeightElement::kBf16, XElement::kBf16, kPanel, 2,
+    RunTiles<Bf16Tiles>, Tiles::kPanels,       &kAvx512Bf16Dot};
+const GemmKernel kAmxInt8{
+    "int8 tiles",      WeightElement::kInt8, XElement::kUint8, kPanel, 4,
+    RunTiles<Int8Tiles>, Tiles::kPanels,       &kAvx512Int8Dot};
+
+}  // namespace gyrfalcon::fused
+
+#endif  // defined(__x86_64__)
