@@ -30,6 +30,7 @@ const NATIVE_SHARED = [
   'core/limits.h',
   'core/model_spec.h',
   'core/row_helpers.h',
+  'core/spin.h',
   'core/status.h',
   'core/xxh64.h',
 ];

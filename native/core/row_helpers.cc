@@ -12,6 +12,8 @@
 #include <system_error>
 #include <thread>
 
+#include "core/spin.h"
+
 namespace gyrfalcon {
 namespace {
 
@@ -38,25 +40,6 @@ struct alignas(64) Helper {
   int thread = 0;
 };
 
-void Pause() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#endif
-}
-
-// Until the word is no longer `from`, or the time has passed: then it is still `from`.
-uint32_t SpinWhile(const std::atomic<uint32_t>& word, uint32_t from, Clock::duration longest) {
-  const auto end = Clock::now() + longest;
-  do {
-    for (int i = 0; i < 32; ++i) {
-      const uint32_t now = word.load(std::memory_order_acquire);
-      if (now != from) return now;
-      Pause();
-    }
-  } while (Clock::now() < end);
-  return from;
-}
-
 void Help(Helper* helper) {
   uint32_t word = helper->word.load(std::memory_order_acquire);
   Clock::time_point idle_since = Clock::now();
@@ -64,7 +47,8 @@ void Help(Helper* helper) {
   for (;;) {
     if ((word & kMask) != kPosted) {
       // Claims that come to nothing change the word too; they do not restart the patience.
-      const uint32_t now = SpinWhile(helper->word, word, idle_since + patience - Clock::now());
+      const uint32_t now =
+          SpinWhile<uint32_t>(helper->word, word, idle_since + patience - Clock::now());
       if (now == word) {
         helper->asleep.store(true, std::memory_order_relaxed);
         helper->word.wait(word, std::memory_order_acquire);
@@ -136,7 +120,7 @@ class Helpers {
         continue;  // it never began
       }
       while (word == (claim.count | kRunning)) {
-        const uint32_t now = SpinWhile(claim.helper->word, word, kLastPart);
+        const uint32_t now = SpinWhile<uint32_t>(claim.helper->word, word, kLastPart);
         if (now == word) claim.helper->word.wait(word, std::memory_order_acquire);
         word = claim.helper->word.load(std::memory_order_acquire);
       }

@@ -122,11 +122,26 @@ std::string WideGraph() {
                R"({"name":"y","value":6,"shape":["batch",64]})");
 }
 
-TEST(FusedEngine, ThreadsGiveTheSameBitsAndRunsAllocateNothing) {
+// Weights that fit no second-level cache: threads share their products when there are few rows.
+// Between the products are steps that have no parts.
+std::string DeepGraph() {
+  return Graph(R"({"name":"x","dtype":"f32","shape":["batch",64]})",
+               R"({"name":"w","shape":[64,1500]},{"name":"v","shape":[1500,1501]},)"
+               R"({"name":"u","shape":[1501,64]})",
+               R"({"op":"linear","in":[0,1],"act":{"fn":"tanh"}},)"
+               R"({"op":"linear","in":[4,2],"act":{"fn":"relu"}},)"
+               R"({"op":"linear","in":[5,3]},)"
+               R"({"op":"softmax","in":[6],"axis":0})",
+               R"({"name":"y","value":7,"shape":["batch",64]})");
+}
+
+class FusedEngineThreads : public ::testing::TestWithParam<std::string (*)()> {};
+
+TEST_P(FusedEngineThreads, GiveTheSameBitsAndRunsAllocateNothing) {
   Loaded alone;
   Loaded helped;
-  ASSERT_TRUE(Load(WideGraph(), &alone).ok());
-  ASSERT_TRUE(Load(WideGraph(), &helped, 3).ok());
+  ASSERT_TRUE(Load(GetParam()(), &alone).ok());
+  ASSERT_TRUE(Load(GetParam()(), &helped, 3).ok());
   std::vector<float> x(500 * 64);
   for (size_t i = 0; i < x.size(); ++i) x[i] = std::sin(static_cast<float>(i));
   std::vector<float> one(x.size());
@@ -136,7 +151,7 @@ TEST(FusedEngine, ThreadsGiveTheSameBitsAndRunsAllocateNothing) {
   auto b =
       helped.engine->CreateContext({Bind("x", {kRows, 64}, &x)}, {Bind("y", {kRows, 64}, &three)});
   ASSERT_TRUE(a.ok() && b.ok());
-  for (const int64_t rows : {1, 130, 500}) {
+  for (const int64_t rows : {1, 2, 5, 6, 16, 17, 130, 500}) {
     const gyrfalcon::testing::AllocationCounter allocations;
     const Status status = (*a)->Run(rows);
     const size_t allocated = allocations.count();
@@ -150,6 +165,42 @@ TEST(FusedEngine, ThreadsGiveTheSameBitsAndRunsAllocateNothing) {
       ASSERT_TRUE(std::equal(three.begin(), three.begin() + rows * 64, one.begin()));
     }
   }
+}
+
+INSTANTIATE_TEST_SUITE_P(Graphs, FusedEngineThreads, ::testing::Values(WideGraph, DeepGraph),
+                         [](const auto& graph) { return graph.index == 0 ? "Wide" : "Deep"; });
+
+// A batch of one row has threads too, and several runs share the helpers there are.
+TEST(FusedEngine, SharedProductsOfSeveralContextsAtOnce) {
+  Loaded alone;
+  Loaded helped;
+  ASSERT_TRUE(Load(DeepGraph(), &alone).ok());
+  ASSERT_TRUE(Load(DeepGraph(), &helped, 3).ok());
+  std::vector<float> x(64);
+  for (size_t i = 0; i < x.size(); ++i) x[i] = std::cos(static_cast<float>(i));
+  std::vector<float> expected(64);
+  auto reference = alone.engine->CreateContext({Bind("x", {kRows, 64}, &x)},
+                                               {Bind("y", {kRows, 64}, &expected)});
+  ASSERT_TRUE(reference.ok() && (*reference)->Run(1).ok());
+  std::vector<std::thread> threads;
+  std::atomic<int> wrong{0};
+  for (int t = 0; t < 3; ++t) {
+    threads.emplace_back([&] {
+      std::vector<float> y(64);
+      auto context =
+          helped.engine->CreateContext({Bind("x", {kRows, 64}, &x)}, {Bind("y", {kRows, 64}, &y)});
+      if (!context.ok()) {
+        ++wrong;
+        return;
+      }
+      for (int i = 0; i < 50; ++i) {
+        std::fill(y.begin(), y.end(), 0.0f);
+        if (!(*context)->Run(1).ok() || y != expected) ++wrong;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(wrong.load(), 0);
 }
 
 TEST(FusedEngine, ContextsOfOneEngineRunAtOnceAndCancelEndsAtMostOneRun) {

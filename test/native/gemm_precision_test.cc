@@ -281,9 +281,8 @@ class PartsTest : public testing::Test {
 
 TEST_F(PartsTest, RowsThatHaveNoPartsAreThePlainOnesAndTheOthersKeepTheirBits) {
   if (WithTiles() == nullptr) return;
-  for (const float bad :
-       {std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(), 3.4e38f,
-        -1.8e38f, 0x1p127f}) {
+  for (const float bad : {std::numeric_limits<float>::infinity(),
+                          -std::numeric_limits<float>::infinity(), 3.4e38f, -1.8e38f, 0x1p127f}) {
     Problem problem = Random(40, 70, 40, 21);
     const Product before = Compute(*WithTiles(), Precision::kF32, problem);
     ASSERT_EQ(before.kernel, "f32 tiles");

@@ -51,8 +51,9 @@ class Product {
     Fill(&add_, size.m * add_stride_);
   }
 
-  // Runs the kernel; false if memory beyond the result was written.
-  bool Run() {
+  // Runs the kernel, its columns in up to so many calls; false if memory beyond the result was
+  // written.
+  bool Run(int64_t parts = 1) {
     memory_ = Arena::Create(PackedBytes(kernels_, size_.k, size_.n, precision_)).value();
     packed_ = PackWeights(kernels_, w_.data(), size_.k, size_.n, precision_, memory_->data());
     const auto scratch = Arena::Create(GemmScratchBytes(packed_, size_.m)).value();
@@ -66,8 +67,14 @@ class Product {
     epilogue.mul_stride = mul_stride_;
     epilogue.add_stride = add_stride_;
     epilogue.mul_is_column = epilogue.add_is_column = extras_.columns;
-    RunGemm({&packed_, x_.data(), x_stride_, size_.m, y_.data(), y_stride_, &epilogue,
-             scratch->data()});
+    const int64_t units = (size_.n + kColumnUnit - 1) / kColumnUnit;
+    parts = std::min(parts, units);
+    for (int64_t part = 0; part < parts; ++part) {
+      const int64_t first = units * part / parts * kColumnUnit;
+      const int64_t end = std::min(units * (part + 1) / parts * kColumnUnit, size_.n);
+      RunGemm({&packed_, x_.data(), x_stride_, size_.m, y_.data(), y_stride_, &epilogue,
+               scratch->data(), size_.m, first, parts == 1 ? 0 : end - first});
+    }
     for (size_t i = 0; i < y_.size(); ++i) {
       const auto row = static_cast<int64_t>(i) / y_stride_;
       const auto column = static_cast<int64_t>(i) % y_stride_;
@@ -269,6 +276,23 @@ TEST_P(GemmTest, NotANumberStaysInItsRow) {
       }
       if (r == 4) {
         ASSERT_TRUE(std::isnan(y)) << j;
+      }
+    }
+  }
+}
+
+TEST_P(GemmTest, ColumnsInPartsAreThoseOfTheWhole) {
+  for (const int64_t m : {int64_t{1}, int64_t{3}, int64_t{16}, int64_t{40}}) {
+    for (const int64_t n : {int64_t{63}, int64_t{64}, int64_t{65}, int64_t{130}, int64_t{300}}) {
+      for (const int64_t k : {int64_t{20}, int64_t{70}}) {
+        const Extras extras{true, ActFn::kPrelu, true, true, false, ActFn::kClip};
+        Product whole(kernels(), precision(), {m, k, n}, extras, 5);
+        Product parts(kernels(), precision(), {m, k, n}, extras, 5);
+        ASSERT_TRUE(whole.Run());
+        for (const int64_t count : {int64_t{2}, int64_t{3}, int64_t{5}}) {
+          ASSERT_TRUE(parts.Run(count)) << "wrote outside of the result";
+          ASSERT_EQ(parts.y(), whole.y()) << m << "x" << k << "x" << n << " in " << count;
+        }
       }
     }
   }

@@ -66,8 +66,8 @@ CpuFeatures DetectCpu() {
   cpu.f16c = Bit(c, 29);
   const bool has_xgetbv = Bit(c, 27);
   const uint64_t states = has_xgetbv ? EnabledStates() : 0;
-  cpu.os_ymm = (states & 0x06) == 0x06;  // SSE and AVX
-  cpu.os_zmm = (states & 0xe6) == 0xe6;  // and opmask, the upper halves, ZMM16 to ZMM31
+  cpu.os_ymm = (states & 0x06) == 0x06;          // SSE and AVX
+  cpu.os_zmm = (states & 0xe6) == 0xe6;          // and opmask, the upper halves, ZMM16 to ZMM31
   cpu.os_tiles = (states & 0x60000) == 0x60000;  // TILECFG and TILEDATA
   if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return cpu;
   cpu.avx2 = Bit(b, 5);

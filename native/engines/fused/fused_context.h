@@ -12,6 +12,7 @@
 #include "engines/engine.h"
 #include "engines/fused/fused_engine.h"
 #include "engines/fused/plan.h"
+#include "engines/fused/shared_run.h"
 
 namespace gyrfalcon::fused {
 
@@ -37,6 +38,8 @@ class FusedContext final : public EngineContext {
   Frame FrameOf(int thread) const;
   static void RunSteps(const std::vector<Step>& steps, const Frame& frame);
   static void RunBlocks(void* self, int thread);
+  static void RunShared(void* self, int thread);
+  void LeadShared();
 
   std::shared_ptr<const FusedModel> model_;
   Plan plan_;
@@ -49,6 +52,7 @@ class FusedContext final : public EngineContext {
   int64_t block_ = 1;
   std::atomic<int64_t> next_row_{0};
   std::atomic<State> state_{State::kIdle};
+  SharedRun shared_;
 };
 
 }  // namespace gyrfalcon::fused

@@ -97,6 +97,11 @@ void Planner::Add(const Step& step, int value) {
   if (ShapeOf(value).batched) {
     plan_.blocks.push_back(step);
     plan_.row_operations += static_cast<double>(ShapeOf(value).elements) * cost_;
+    if (step.weights != nullptr) {
+      const auto bytes = static_cast<double>(WeightBytes(*step.weights));
+      plan_.weight_bytes += bytes;
+      if (step.most_parts > 1) plan_.shared_bytes += bytes;
+    }
   } else {
     (kind == RootKind::kFixed ? plan_.fixed : plan_.shared).push_back(step);
   }

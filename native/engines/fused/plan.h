@@ -36,6 +36,8 @@ struct Plan {
   std::vector<Step> blocks;   // for each block of rows
   size_t aux_bytes = 0;       // of each thread
   double row_operations = 0;  // multiplications and additions, roughly, of one row
+  double weight_bytes = 0;    // that every block reads
+  double shared_bytes = 0;    // of them, in steps that have parts
   // What steps point to.
   std::deque<std::vector<PairTile>> tiles;
   std::deque<std::vector<Operand>> parts;

@@ -5,6 +5,13 @@
 
 namespace gyrfalcon::fused {
 
+namespace {
+
+// Below that, threads that share a product wait for each other longer than they compute.
+constexpr size_t kLeastSharedBytes = size_t{64} << 10;
+
+}  // namespace
+
 void Planner::Linear(const Node& node, int value) {
   const size_t constant = static_cast<size_t>(node.in[1] - first_constant_);
   Step step = NewStep(RunLinear, value);
@@ -32,6 +39,8 @@ void Planner::Linear(const Node& node, int value) {
     attach(node.add, &step.in[2], &step.epilogue.add_stride, &step.epilogue.add_is_column);
   }
   if (fuse_post) step.epilogue.post = post;
+  const size_t bytes = WeightBytes(*step.weights);
+  if (bytes >= kLeastSharedBytes) step.most_parts = (step.n + kColumnUnit - 1) / kColumnUnit;
   NeedAux(GemmScratchBytes(*step.weights, step.count * rows_));
   cost_ = 2.0 * static_cast<double>(step.k);
   Add(step, value);

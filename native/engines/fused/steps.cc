@@ -1,5 +1,6 @@
 #include "engines/fused/steps.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace gyrfalcon::fused {
@@ -137,6 +138,12 @@ void RunLinear(const Step& step, const Frame& frame) {
   args.epilogue = &epilogue;
   args.scratch = frame.aux;
   args.run_rows = lead * frame.run_rows;
+  if (frame.parts > 1) {
+    const int64_t units = (step.n + kColumnUnit - 1) / kColumnUnit;
+    const int64_t end = units * (frame.part + 1) / frame.parts * kColumnUnit;
+    args.first_column = units * frame.part / frame.parts * kColumnUnit;
+    args.columns = std::min(end, step.n) - args.first_column;
+  }
   args.x = At(x, frame);
   args.y = At(step.y, frame);
   // Within a row of the batch, rows of the product follow one another.

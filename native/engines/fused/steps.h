@@ -21,6 +21,8 @@ struct Frame {
   int64_t row = 0;           // first of the block
   int64_t rows = 0;
   int64_t run_rows = 0;  // of all blocks
+  int64_t part = 0;      // of a step whose columns threads share: this one of so many
+  int64_t parts = 1;
 };
 
 // Where the rows of a value are.
@@ -56,6 +58,7 @@ struct Step {
   ResolvedAct act;
   Epilogue epilogue;
   const PackedWeights* weights = nullptr;
+  int64_t most_parts = 1;  // linear: into so many parts its columns can be divided
   BinaryFn binary = BinaryFn::kAdd;
   ReduceFn reduce = ReduceFn::kSum;
   Dtype dtype = Dtype::kF32;

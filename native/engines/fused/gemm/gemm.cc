@@ -272,6 +272,16 @@ size_t GemmScratchBytes(const PackedWeights& weights, int64_t m) {
   return std::max(bytes, XTilesOf(kernel, weights.k, m).bytes);
 }
 
+int64_t EndColumn(const GemmArgs& args) {
+  return args.columns == 0 ? args.weights->n : args.first_column + args.columns;
+}
+
+bool HasParts(float x) { return x > -0x1p127f && x < 0x1p127f; }
+
+size_t WeightBytes(const PackedWeights& weights) {
+  return static_cast<size_t>(weights.k * weights.n) * BytesOf(weights.kernel->weight);
+}
+
 void RunGemm(const GemmArgs& args) {
   if (args.m > 0) args.weights->kernel->run(args);
 }

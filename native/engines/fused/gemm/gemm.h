@@ -77,7 +77,14 @@ struct GemmArgs {
   // Of the run that these rows are a block of; below m: m. Kernels that sum few rows in another
   // order than many decide by it, so that blocks and threads do not change results.
   int64_t run_rows = 0;
+  // Columns of the result that this call computes, for threads that share a product; the first is a
+  // multiple of kColumnUnit, and so is their number, unless they are the last. Products of up to
+  // kColumnUnit columns are not divided. 0 columns: all.
+  int64_t first_column = 0;
+  int64_t columns = 0;
 };
+
+inline constexpr int64_t kColumnUnit = 64;
 
 // The kernels of one instruction set, one for each precision.
 struct GemmKernels {
@@ -104,6 +111,9 @@ PackedWeights PackWeights(const GemmKernels& kernels, const float* w, int64_t k,
                           Precision precision, std::byte* memory, const float* x_scale = nullptr);
 
 size_t GemmScratchBytes(const PackedWeights& weights, int64_t m);
+
+// Bytes of weights that a run reads, about.
+size_t WeightBytes(const PackedWeights& weights);
 
 void RunGemm(const GemmArgs& args);
 

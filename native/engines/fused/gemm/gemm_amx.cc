@@ -1,6 +1,6 @@
-// AMX: products of tiles, 16 rows of 64 bytes each. A core does 16 · 16 · 32 multiplications of bf16
-// numbers in 16 cycles, eight times as many as its vector units do of f32, and twice as many of
-// bytes; VDPBF16PS, on the CPUs that have AMX, does no more than f32.
+// AMX: products of tiles, 16 rows of 64 bytes each. A core does 16 · 16 · 32 multiplications of
+// bf16 numbers in 16 cycles, eight times as many as its vector units do of f32, and twice as many
+// of bytes; VDPBF16PS, on the CPUs that have AMX, does no more than f32.
 //
 // f32 products are sums of products of bf16 parts: x = x0 + x1 + x2 and w = w0 + w1 + w2, with 8
 // bits of mantissa each, are exact, and of the nine products the six whose orders of magnitude sum
@@ -100,9 +100,7 @@ struct Int8Tiles : Bf16Tiles {
   [[gnu::always_inline]] static void Dot() {
     asm volatile("tdpbusd %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(kSum), "i"(kX), "i"(kW));
   }
-  static __m512 ToFloat(const float* sums) {
-    return _mm512_cvtepi32_ps(_mm512_loadu_si512(sums));
-  }
+  static __m512 ToFloat(const float* sums) { return _mm512_cvtepi32_ps(_mm512_loadu_si512(sums)); }
 
   static bool PrepareRow(const GemmArgs& args, const XTiles& tiles, int64_t r, std::byte* out) {
     const int64_t step = tiles.rows * kTileBytes;
@@ -225,8 +223,8 @@ template <class Weights>
   StoreTile<3>(sums + tile_rows * kPanel + kTileRows, kStride);
 }
 
-// One row of tiles by one panel or two: sums in tiles 0 to 3, x in 4, weights in 5 to 7. Sums of two
-// tiles only would wait for one another.
+// One row of tiles by one panel or two: sums in tiles 0 to 3, x in 4, weights in 5 to 7. Sums of
+// two tiles only would wait for one another.
 template <class Weights, bool kTwoPanels>
 [[gnu::always_inline]] inline void OneByFour(const Steps& steps, float* sums) {
   ZeroTile<0>();
@@ -334,18 +332,20 @@ void RunTiles(const GemmArgs& args) {
   tile.x_low = reinterpret_cast<const float*>(args.scratch + tiles.low_offset);
   tile.y_stride = args.y_stride;
   tile.epilogue = args.epilogue;
+  const int64_t end = EndColumn(args);
   const auto at_column = [&](int64_t column) {
     tile.column = column;
-    tile.columns = weights.n - column;
+    tile.columns = end - column;
     tile.w_scale = reinterpret_cast<const float*>(weights.data + layout.scale_offset) + column;
     tile.w_sum = reinterpret_cast<const float*>(weights.data + layout.sum_offset) + column;
     tile.y = args.y + column;
   };
   Steps steps = StepsOf(args, layout, tiles);
+  steps.w += args.first_column / kPanel * steps.w_panel;
   Configure(ConfigOf(tiles));
   if (tiles.tiles == 1) {
-    for (int64_t column = 0; column < weights.n; column += 2 * kPanel) {
-      const bool two = weights.n - column > kPanel;
+    for (int64_t column = args.first_column; column < end; column += 2 * kPanel) {
+      const bool two = end - column > kPanel;
       if (two) {
         OneByFour<Weights, true>(steps, sums);
       } else {
@@ -360,13 +360,13 @@ void RunTiles(const GemmArgs& args) {
       steps.w += 2 * steps.w_panel;
     }
   } else {
-    for (int64_t column = 0; column < weights.n; column += kPanel) {
+    for (int64_t column = args.first_column; column < end; column += kPanel) {
       at_column(column);
       steps.x = args.scratch;
       for (int64_t row = 0; row < args.m; row += 2 * tiles.rows) {
         TwoByTwo<Weights>(steps, tiles.rows, sums);
-        const int64_t end = row + 2 * tiles.rows;
-        FinishSums<Weights>(tile, sums, row, end < args.m ? end : args.m);
+        const int64_t last = row + 2 * tiles.rows;
+        FinishSums<Weights>(tile, sums, row, last < args.m ? last : args.m);
         steps.x += 2 * steps.x_tiles;
       }
       steps.w += steps.w_panel;
@@ -378,15 +378,12 @@ void RunTiles(const GemmArgs& args) {
 
 }  // namespace
 
-const GemmKernel kAmxF32{
-    "f32 tiles",      WeightElement::kF32, XElement::kF32, kPanel, 1,
-    RunTiles<F32Tiles>, Tiles::kParts,       &kAvx512F32};
-const GemmKernel kAmxBf16{
-    "bf16 tiles",      WeightElement::kBf16, XElement::kBf16, kPanel, 2,
-    RunTiles<Bf16Tiles>, Tiles::kPanels,       &kAvx512Bf16Dot};
-const GemmKernel kAmxInt8{
-    "int8 tiles",      WeightElement::kInt8, XElement::kUint8, kPanel, 4,
-    RunTiles<Int8Tiles>, Tiles::kPanels,       &kAvx512Int8Dot};
+const GemmKernel kAmxF32{"f32 tiles", WeightElement::kF32, XElement::kF32, kPanel,
+                         1,           RunTiles<F32Tiles>,  Tiles::kParts,  &kAvx512F32};
+const GemmKernel kAmxBf16{"bf16 tiles",        WeightElement::kBf16, XElement::kBf16, kPanel, 2,
+                          RunTiles<Bf16Tiles>, Tiles::kPanels,       &kAvx512Bf16Dot};
+const GemmKernel kAmxInt8{"int8 tiles",        WeightElement::kInt8, XElement::kUint8, kPanel, 4,
+                          RunTiles<Int8Tiles>, Tiles::kPanels,       &kAvx512Int8Dot};
 
 }  // namespace gyrfalcon::fused
 

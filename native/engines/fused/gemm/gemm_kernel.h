@@ -35,6 +35,9 @@ enum class XElement : uint8_t {
   kUint8  // the same; then, after all rows, f32 scale [m] and f32 low [m]: x ≈ scale·q + low
 };
 
+// Behind the last column that a call computes.
+int64_t EndColumn(const GemmArgs& args);
+
 // Whether a kernel multiplies tiles: 16 rows of 64 bytes, as AMX does.
 enum class Tiles : uint8_t {
   kNone,
@@ -101,7 +104,7 @@ XTiles XTilesOf(const GemmKernel& kernel, int64_t k, int64_t m);
 
 // Whether x is the sum of its bf16 parts, up to what f32 cannot tell from zero: it is a number, and
 // rounding it does not overflow.
-inline bool HasParts(float x) { return x > -0x1p127f && x < 0x1p127f; }
+bool HasParts(float x);
 
 extern const GemmKernel kReferenceF32;
 extern const GemmKernel kReferenceBf16;

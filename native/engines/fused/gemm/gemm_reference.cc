@@ -47,7 +47,7 @@ void RunReference(const GemmArgs& args) {
   const PackedWeights& weights = *args.weights;
   const Epilogue& e = *args.epilogue;
   for (int64_t r = 0; r < args.m; ++r) {
-    for (int64_t j = 0; j < weights.n; ++j) {
+    for (int64_t j = args.first_column; j < EndColumn(args); ++j) {
       double sum = 0.0;
       for (int64_t i = 0; i < weights.k; ++i) {
         const float x = args.x[r * args.x_stride + i];

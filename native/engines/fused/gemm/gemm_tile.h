@@ -298,9 +298,10 @@ void RunPanels(const GemmArgs& args) {
   tile.epilogue = args.epilogue;
   tile.row = 0;
   constexpr int64_t kPanel = int64_t{Isa::kPanelVecs} * Isa::kWidth;
-  int64_t column = 0;
-  while (column < weights.n) {
-    const int64_t left = weights.n - column;
+  const int64_t end = EndColumn(args);
+  int64_t column = args.first_column;
+  while (column < end) {
+    const int64_t left = end - column;
     tile.column = column;
     tile.columns = left;
     tile.w = weights.data + (column / kPanel) * tile.panel_bytes;
