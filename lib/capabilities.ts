@@ -15,8 +15,12 @@ export interface Capabilities {
     isa: string | null;
     available: string[];
     unavailable: { name: string; reason: string }[];
-    /** Cache lines that lookups prefetch ahead, and who said so; null as `isa`. */
-    prefetch: { lines: number; source: 'default' | 'environment' | 'cached' | 'tuned' } | null;
+    /** Cache lines that lookups prefetch ahead, steadily or in bursts, and who said so; null as `isa`. */
+    prefetch: {
+      lines: number;
+      steady: boolean;
+      source: 'default' | 'environment' | 'cached' | 'tuned';
+    } | null;
   };
   /** The CPU, and each CUDA device; or 'cuda' by itself, with the reason why there is none. */
   devices: {

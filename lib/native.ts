@@ -237,7 +237,11 @@ export interface Native {
     isa: string | null;
     available: string[];
     unavailable: { name: string; reason: string }[];
-    prefetch: { lines: number; source: 'default' | 'environment' | 'cached' | 'tuned' } | null;
+    prefetch: {
+      lines: number;
+      steady: boolean;
+      source: 'default' | 'environment' | 'cached' | 'tuned';
+    } | null;
   };
   /** Where the addon was loaded from; empty where the system does not tell. */
   addonPath(): string;

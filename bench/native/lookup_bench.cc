@@ -160,8 +160,8 @@ class Workload {
 };
 
 void Measure(benchmark::State& state, const Case& one, const LookupBackend& backend,
-             int64_t prefetch_lines) {
-  SetPrefetchLines(prefetch_lines);
+             Prefetching prefetch) {
+  SetPrefetching(prefetch);
   Workload work(one);
   const double error = work.Error(backend);
   if (!(error <= 1e-4 * static_cast<double>(one.hotness))) {
@@ -175,21 +175,22 @@ void Measure(benchmark::State& state, const Case& one, const LookupBackend& back
   state.counters["s_per_row"] =
       benchmark::Counter(ids, benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
   state.counters["max_error"] = error;
-  SetPrefetchLines(kUsualPrefetch);
+  SetPrefetching(kUsualPrefetch);
 }
 
 void Register(const std::string& kind, const Case& one, const LookupBackend& backend,
-              int64_t prefetch_lines = kUsualPrefetch) {
+              Prefetching prefetch = kUsualPrefetch) {
   std::string name = kind + '/' + std::string(backend.name) + '/' +
                      std::string(StorageName(one.storage)) + "/dim:" + std::to_string(one.dim) +
                      "/hotness:" + std::to_string(one.hotness);
   if (one.groups > 1) {
     name += "/tables:" + std::to_string(one.groups) + "/batch:" + std::to_string(one.batch);
   }
-  if (prefetch_lines >= 0) name += "/lines:" + std::to_string(prefetch_lines);
-  benchmark::RegisterBenchmark(name.c_str(), [one, backend,
-                                              prefetch_lines](benchmark::State& state) {
-    Measure(state, one, backend, prefetch_lines);
+  if (prefetch.lines >= 0) {
+    name += (prefetch.steady ? "/steady:" : "/bursts:") + std::to_string(prefetch.lines);
+  }
+  benchmark::RegisterBenchmark(name.c_str(), [one, backend, prefetch](benchmark::State& state) {
+    Measure(state, one, backend, prefetch);
   })->MinTime(0.1);
 }
 
@@ -213,8 +214,13 @@ const bool kRegistered = [] {
   }
   for (const int64_t dim : {16, 64, 128}) {
     for (const int64_t hotness : {1, 40}) {
-      for (const int64_t lines : {0, 1, 8, 16, 32, 48, 64, 96, 128, 192, 256}) {
-        Register("prefetch", {Storage::kF32, dim, hotness, 1, kBatch}, backends.front(), lines);
+      for (const Storage storage : {Storage::kF32, Storage::kInt8, Storage::kInt4}) {
+        for (const int64_t lines : {0, 32, 64, 128, 192, 384, 768}) {
+          for (const bool steady : {false, true}) {
+            Register("prefetch", {storage, dim, hotness, 1, kBatch}, backends.front(),
+                     {lines, steady});
+          }
+        }
       }
     }
   }

@@ -10,6 +10,8 @@ export interface MemoryLimits {
   readonly randomLine: number;
   /** Bytes a second. */
   readonly sequential: number;
+  /** What a random row of so many bytes takes, prefetched in bursts and read; absent in old results. */
+  readonly rows?: readonly { readonly bytes: number; readonly nanoseconds: number }[];
 }
 
 const source = fileURLToPath(new URL('../../../../bench/peers/memory_limits.cc', import.meta.url));

@@ -1,5 +1,5 @@
-// What this machine's memory can do: random reads of 64-byte lines and sequential reads, on huge
-// pages, with the given number of threads. Prints one JSON line.
+// What this machine's memory can do: random reads of 64-byte lines, of rows of several lines, and
+// sequential reads, on huge pages, with the given number of threads. Prints one JSON line.
 //   c++ -O3 -std=c++20 -pthread memory_limits.cc && ./a.out THREADS MEBIBYTES
 #include <sys/mman.h>
 
@@ -15,6 +15,9 @@ namespace {
 constexpr size_t kLine = 64;
 constexpr size_t kAhead = 64;  // lines under way; more gained nothing where this was tried
 constexpr size_t kReads = size_t{1} << 22;
+constexpr size_t kRowReads = size_t{1} << 20;
+// int8 and int4 rows of 64 and 128 numbers, f32 rows of 64 and 128.
+constexpr size_t kRowBytes[] = {68, 72, 136, 256, 512};
 
 struct Region {
   const uint64_t* words;
@@ -40,6 +43,37 @@ uint64_t ReadRandom(Region region, uint64_t seed) {
     slot = static_cast<uint64_t>((static_cast<unsigned __int128>(Next(&state)) * region.lines) >> 64);
     // Into the second-level cache: it has more lines under way than the first.
     __builtin_prefetch(region.words + slot * (kLine / 8), 0, 2);
+  }
+  return sum;
+}
+
+// Rows of `bytes` that lie side by side, as tables have them: prefetched in bursts, then one word of
+// each of their lines is read. That is all a lookup has to do, but for what it does with the row.
+uint64_t ReadRows(Region region, uint64_t seed, size_t bytes) {
+  const auto* const base = reinterpret_cast<const unsigned char*>(region.words);
+  const size_t rows = region.lines * kLine / bytes - 1;
+  const size_t burst = 256 * kLine / (bytes + kLine);
+  uint64_t state = seed;
+  uint64_t sum = 0;
+  std::vector<size_t> ring(2 * burst);
+  const auto fill = [&](size_t half) {
+    for (size_t i = 0; i < burst; ++i) {
+      const size_t row =
+          static_cast<size_t>((static_cast<unsigned __int128>(Next(&state)) * rows) >> 64);
+      ring[half * burst + i] = row * bytes;
+      const unsigned char* const at = base + row * bytes;
+      for (size_t b = 0; b < bytes - 1; b += kLine) __builtin_prefetch(at + b, 0, 2);
+      __builtin_prefetch(at + bytes - 1, 0, 2);
+    }
+  };
+  fill(0);
+  for (size_t done = 0, half = 0; done < kRowReads; done += burst, half ^= 1) {
+    fill(half ^ 1);
+    for (size_t i = 0; i < burst; ++i) {
+      const unsigned char* const at = base + ring[half * burst + i];
+      for (size_t b = 0; b < bytes - 1; b += kLine) sum += at[b];
+      sum += at[bytes - 1];
+    }
   }
   return sum;
 }
@@ -92,8 +126,17 @@ int main(int argc, char** argv) {
   const double sequential = Seconds(threads, [&](size_t t) {
     return ReadSequential(region, region.lines * t / threads, region.lines * (t + 1) / threads);
   });
-  std::printf("{\"threads\":%zu,\"bytes\":%zu,\"randomLine\":%.4g,\"sequential\":%.4g}\n", threads,
+  std::printf("{\"threads\":%zu,\"bytes\":%zu,\"randomLine\":%.4g,\"sequential\":%.4g,\"rows\":[", threads,
               bytes, static_cast<double>(kReads * threads * kLine) / random,
               static_cast<double>(bytes) / sequential);
+  const char* separator = "";
+  for (const size_t row : kRowBytes) {
+    const double seconds =
+        Seconds(threads, [&](size_t t) { return ReadRows(region, 0x9e3779b97f4a7c15 + t, row); });
+    std::printf("%s{\"bytes\":%zu,\"nanoseconds\":%.4g}", separator, row,
+                seconds * 1e9 / static_cast<double>(kRowReads * threads));
+    separator = ",";
+  }
+  std::printf("]}\n");
   return 0;
 }

@@ -19,9 +19,14 @@ export function renderEnvironment({ environment: env, seed, rounds, ms, memory }
       ? `not measured: ${memory}`
       : memory
           .map(
-            ({ threads, randomLine, sequential }) =>
+            ({ threads, randomLine, sequential, rows = [] }) =>
               `${threads} thr. ${(randomLine / 1e9).toFixed(1)} GB/s in random lines, ` +
-              `${(sequential / 1e9).toFixed(1)} GB/s in a row`,
+              `${(sequential / 1e9).toFixed(1)} GB/s in a row` +
+              rows
+                .map(
+                  ({ bytes, nanoseconds }) => `, ${nanoseconds.toFixed(1)} ns a row of ${bytes} B`,
+                )
+                .join(''),
           )
           .join('; ');
   return [

@@ -62,8 +62,15 @@ struct BagGroup {
 
 enum class OutOfRange : uint8_t { kError, kZero };
 
-// As SetPrefetchLines says, or else the backend's own choice.
-inline constexpr int64_t kUsualPrefetch = -1;
+// How rows are prefetched. Which is better depends on the CPU; results do not.
+struct Prefetching {
+  int64_t lines = -1;   // how far ahead, in 64-byte lines; 0: not at all
+  bool steady = false;  // a row with each row that is read; else many at a time, in bursts
+  bool operator==(const Prefetching&) const = default;
+};
+
+// As SetPrefetching says, or else the backend's own choice.
+inline constexpr Prefetching kUsualPrefetch{};
 
 struct LookupRequest {
   const BagGroup* groups = nullptr;
@@ -75,7 +82,7 @@ struct LookupRequest {
   // last one ends this many rows early. Only the backends of LookupBackends() are run in parts.
   int64_t late_rows = 0;
   int64_t early_rows = 0;
-  int64_t prefetch_lines = kUsualPrefetch;  // how far ahead rows are prefetched; 0: not at all
+  Prefetching prefetch = kUsualPrefetch;
 };
 
 struct LookupReport {
@@ -93,13 +100,12 @@ struct LookupReport {
 struct LookupBackend {
   std::string_view name;  // "reference", "scalar", "avx2", "avx512", "neon"
   void (*run)(const LookupRequest& request, LookupReport* report);
-  int64_t prefetch_lines = 0;  // 64-byte lines that it prefetches ahead by its own choice
+  Prefetching prefetch = {0, false};  // by its own choice
 };
 
-// How far ahead every backend prefetches from its next run on, in 64-byte lines; 0: not at all;
-// kUsualPrefetch: as each chooses. Any thread.
-void SetPrefetchLines(int64_t lines);
-int64_t CurrentPrefetchLines(const LookupBackend& backend);
+// How every backend prefetches from its next run on; kUsualPrefetch: as each chooses. Any thread.
+void SetPrefetching(Prefetching prefetch);
+Prefetching CurrentPrefetching(const LookupBackend& backend);
 
 // The backends compiled into this build that this CPU can run, best first; "scalar" and
 // "reference" are always last.

@@ -41,7 +41,7 @@ class Trials {
     group_.out = out_.data();
   }
 
-  int64_t Nanoseconds(int64_t prefetch_lines) {
+  int64_t Nanoseconds(Prefetching prefetch) {
     const auto rows = static_cast<uint64_t>(group_.table.rows);
     for (int64_t& id : ids_) {
       state_ ^= state_ << 13;
@@ -50,7 +50,7 @@ class Trials {
       id = static_cast<int64_t>(state_ % rows);
     }
     LookupRequest request{&group_, 1, 0, bags_, OutOfRange::kZero};
-    request.prefetch_lines = prefetch_lines;
+    request.prefetch = prefetch;
     LookupReport report;
     const Clock::time_point begin = Clock::now();
     backend_.run(request, &report);
@@ -76,7 +76,8 @@ int64_t Median(const std::vector<PrefetchRound>& rounds, size_t candidate) {
 
 }  // namespace
 
-std::optional<int64_t> ChoosePrefetchLines(const std::vector<PrefetchRound>& rounds, int64_t own) {
+std::optional<Prefetching> ChoosePrefetching(const std::vector<PrefetchRound>& rounds,
+                                             Prefetching own) {
   if (rounds.size() < kLeastRounds) return std::nullopt;
   std::array<int64_t, kPrefetchCandidates.size()> medians{};
   for (size_t i = 0; i < medians.size(); ++i) medians[i] = Median(rounds, i);
@@ -95,12 +96,12 @@ bool CanTunePrefetch(const TableView& table) {
   return table.dim <= kMostDim && bytes >= std::max(kLeastTableBytes, 2 * LastCacheBytes());
 }
 
-std::optional<int64_t> TunePrefetchLines(const TableView& table, const LookupBackend& backend,
-                                         std::chrono::microseconds budget) {
+std::optional<Prefetching> TunePrefetching(const TableView& table, const LookupBackend& backend,
+                                           std::chrono::microseconds budget) {
   const Clock::time_point end = Clock::now() + budget;
   Trials trials(table, backend);
   std::vector<PrefetchRound> rounds;
-  trials.Nanoseconds(backend.prefetch_lines);  // the first run loads code and page tables
+  trials.Nanoseconds(backend.prefetch);  // the first run loads code and page tables
   while (Clock::now() < end && rounds.size() < kMostRounds) {
     PrefetchRound round{};
     // Forwards and backwards in turns: what drifts within a round cancels out.
@@ -111,7 +112,7 @@ std::optional<int64_t> TunePrefetchLines(const TableView& table, const LookupBac
     }
     rounds.push_back(round);
   }
-  return ChoosePrefetchLines(rounds, backend.prefetch_lines);
+  return ChoosePrefetching(rounds, backend.prefetch);
 }
 
 }  // namespace gyrfalcon

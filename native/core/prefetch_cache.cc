@@ -25,8 +25,9 @@ std::string Absolute(const char* variable) {
 }
 
 // All that a file may hold.
-std::string Content(const std::string& key, int64_t lines) {
-  return "gyrfalcon prefetch 1\n" + key + "\n" + std::to_string(lines) + "\n";
+std::string Content(const std::string& key, Prefetching prefetch) {
+  return "gyrfalcon prefetch 2\n" + key + "\n" + std::to_string(prefetch.lines) +
+         (prefetch.steady ? " steady\n" : " bursts\n");
 }
 
 // Nothing when the file is anything but a regular one of this user's.
@@ -65,17 +66,18 @@ std::string PrefetchCacheFile(const std::string& directory, const std::string& k
   return directory + "/prefetch-" + Hex64(hash.Digest());
 }
 
-std::optional<int64_t> ReadPrefetchCache(const std::string& directory, const std::string& key) {
+std::optional<Prefetching> ReadPrefetchCache(const std::string& directory, const std::string& key) {
   if (directory.empty()) return std::nullopt;
   const std::optional<std::string> text = ReadSmallFile(PrefetchCacheFile(directory, key));
   if (!text) return std::nullopt;
-  for (const int64_t lines : kPrefetchCandidates) {
-    if (*text == Content(key, lines)) return lines;
+  for (const Prefetching& candidate : kPrefetchCandidates) {
+    if (*text == Content(key, candidate)) return candidate;
   }
   return std::nullopt;
 }
 
-bool WritePrefetchCache(const std::string& directory, const std::string& key, int64_t lines) {
+bool WritePrefetchCache(const std::string& directory, const std::string& key,
+                        Prefetching prefetch) {
   if (directory.empty()) return false;
   // Not the home directory itself, which need not exist. Those that are there fail, and the open
   // below judges.
@@ -89,7 +91,7 @@ bool WritePrefetchCache(const std::string& directory, const std::string& key, in
     const File file(
         open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
     if (!file.valid()) return false;
-    if (!WriteAll(file, Content(key, lines))) {
+    if (!WriteAll(file, Content(key, prefetch))) {
       unlink(temporary.c_str());
       return false;
     }

@@ -1,11 +1,13 @@
-// A tuned prefetch distance, kept between processes in the user's cache directory: one small file
-// for each CPU and instruction set. Its content is trusted with nothing but speed.
+// How lookups prefetch, as it was tuned, kept between processes in the user's cache directory: one
+// small file for each CPU and instruction set. Its content is trusted with nothing but speed.
 #ifndef GYRFALCON_CORE_PREFETCH_CACHE_H_
 #define GYRFALCON_CORE_PREFETCH_CACHE_H_
 
 #include <cstdint>
 #include <optional>
 #include <string>
+
+#include "backends/lookup.h"
 
 namespace gyrfalcon {
 
@@ -15,12 +17,12 @@ std::string PrefetchCacheDirectory();
 // The file of `key`, any text without a line feed that names CPU and instruction set.
 std::string PrefetchCacheFile(const std::string& directory, const std::string& key);
 
-// The distance in the file, one of kPrefetchCandidates. Nothing when there is no file, when it is
+// What the file holds, one of kPrefetchCandidates. Nothing when there is no file, when it is
 // not a regular one of this user's, or has not exactly the bytes that WritePrefetchCache writes.
-std::optional<int64_t> ReadPrefetchCache(const std::string& directory, const std::string& key);
+std::optional<Prefetching> ReadPrefetchCache(const std::string& directory, const std::string& key);
 
 // Writes the file anew, complete or not at all, and makes the directory. False when that failed.
-bool WritePrefetchCache(const std::string& directory, const std::string& key, int64_t lines);
+bool WritePrefetchCache(const std::string& directory, const std::string& key, Prefetching prefetch);
 
 }  // namespace gyrfalcon
 

@@ -19,12 +19,20 @@ std::string Variable(const char* name) {
   return text == nullptr ? "" : text;
 }
 
-std::optional<int64_t> Lines(std::string_view text) {
+// Steady or in bursts: as the backend does it, where the setting does not say.
+std::optional<Prefetching> Parse(std::string_view text, bool steady) {
+  const size_t colon = text.find(':');
+  if (colon != std::string_view::npos) {
+    const std::string_view how = text.substr(colon + 1);
+    if (how != "steady" && how != "bursts") return std::nullopt;
+    steady = how == "steady";
+    text = text.substr(0, colon);
+  }
   int64_t lines = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), lines);
   if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
   if (lines < 0 || lines > kMostLines) return std::nullopt;
-  return lines;
+  return Prefetching{lines, steady};
 }
 
 }  // namespace
@@ -59,8 +67,8 @@ PrefetchSetup& PrefetchSetup::Shared() {
   return *setup;
 }
 
-void PrefetchSetup::Set(int64_t lines, PrefetchSource source) {
-  SetPrefetchLines(lines);
+void PrefetchSetup::Set(Prefetching prefetch, PrefetchSource source) {
+  SetPrefetching(prefetch);
   source_ = source;
   decided_ = true;
 }
@@ -71,23 +79,23 @@ void PrefetchSetup::Consider(const TableView& table, const LookupBackend& backen
   const std::string key = surroundings_.cpu + " " + std::string(backend.name);
   if (!looked_) {
     looked_ = true;
-    if (const std::optional<int64_t> lines = Lines(surroundings_.setting)) {
-      Set(*lines, PrefetchSource::kEnvironment);
+    if (const auto prefetch = Parse(surroundings_.setting, backend.prefetch.steady)) {
+      Set(*prefetch, PrefetchSource::kEnvironment);
       return;
     }
-    decided_ = surroundings_.setting == "off" || !surroundings_.tune || backend.prefetch_lines == 0;
+    decided_ = surroundings_.setting == "off" || !surroundings_.tune || backend.prefetch.lines == 0;
     if (decided_) return;
-    if (const auto lines = ReadPrefetchCache(surroundings_.cache_directory, key)) {
-      Set(*lines, PrefetchSource::kCached);
+    if (const auto prefetch = ReadPrefetchCache(surroundings_.cache_directory, key)) {
+      Set(*prefetch, PrefetchSource::kCached);
       return;
     }
   }
   if (!CanTunePrefetch(table)) return;
   decided_ = true;  // tried once, whatever comes of it
-  const std::optional<int64_t> lines = TunePrefetchLines(table, backend, surroundings_.budget);
-  if (!lines) return;
-  Set(*lines, PrefetchSource::kTuned);
-  WritePrefetchCache(surroundings_.cache_directory, key, *lines);
+  const auto prefetch = TunePrefetching(table, backend, surroundings_.budget);
+  if (!prefetch) return;
+  Set(*prefetch, PrefetchSource::kTuned);
+  WritePrefetchCache(surroundings_.cache_directory, key, *prefetch);
 }
 
 PrefetchSource PrefetchSetup::source() const {

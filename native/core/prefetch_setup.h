@@ -1,4 +1,4 @@
-// Decides once a process how far ahead lookups prefetch: what GYRFALCON_PREFETCH says, what an
+// Decides once a process how lookups prefetch: what GYRFALCON_PREFETCH says, what an
 // earlier process found out on this CPU, what a short trial on a loaded table shows, or the
 // backend's own choice.
 #ifndef GYRFALCON_CORE_PREFETCH_SETUP_H_
@@ -20,8 +20,9 @@ std::string_view PrefetchSourceName(PrefetchSource source);
 
 // What a decision depends on besides the table.
 struct PrefetchSurroundings {
-  std::string setting;          // GYRFALCON_PREFETCH: lines from 0 to 4096, "off", or anything else
-  bool tune = true;             // false in CI, whose machines are busy and alike to nobody's
+  std::string setting;  // GYRFALCON_PREFETCH: lines from 0 to 4096, perhaps with ":steady" or
+                        // ":bursts" behind, "off", or anything else
+  bool tune = true;     // false in CI, whose machines are busy and alike to nobody's
   std::string cache_directory;  // empty: nothing is kept
   std::string cpu;
   std::chrono::microseconds budget{2500};  // of the trial
@@ -44,7 +45,7 @@ class PrefetchSetup {
   PrefetchSource source() const;
 
  private:
-  void Set(int64_t lines, PrefetchSource source);
+  void Set(Prefetching prefetch, PrefetchSource source);
 
   const PrefetchSurroundings surroundings_;
   mutable std::mutex mutex_;

@@ -21,7 +21,9 @@ Napi::Value Cpu(const Napi::CallbackInfo& info) {
     object.Set("prefetch", env.Null());
   } else {
     Napi::Object prefetch = Napi::Object::New(env);
-    prefetch.Set("lines", static_cast<double>(CurrentPrefetchLines(*active)));
+    const Prefetching current = CurrentPrefetching(*active);
+    prefetch.Set("lines", static_cast<double>(current.lines));
+    prefetch.Set("steady", current.steady);
     prefetch.Set("source", std::string(PrefetchSourceName(PrefetchSetup::Shared().source())));
     object.Set("prefetch", prefetch);
   }

@@ -134,7 +134,15 @@ describe('a run', () => {
     if (first === undefined) throw new Error('expected a cell');
     const more: Result = {
       ...done.result,
-      memory: [{ threads: 1, bytes: 1e9, randomLine: 9e9, sequential: 2e10 }],
+      memory: [
+        {
+          threads: 1,
+          bytes: 1e9,
+          randomLine: 9e9,
+          sequential: 2e10,
+          rows: [{ bytes: 72, nanoseconds: 12.5 }],
+        },
+      ],
       cells: [1, 128].flatMap((batch) =>
         ['onnxruntime-node', '<script src="x">'].map((peer) => ({ ...first, batch, peer })),
       ),

@@ -193,28 +193,42 @@ TEST(LookupPrefetchTest, DistanceChangesNoResult) {
     request.groups.push_back(group);
   }
   const LookupOutcome expected = RunCase(request, Reference());
-  for (const int64_t lines :
-       {int64_t{0}, int64_t{1}, int64_t{7}, int64_t{1} << 40, kUsualPrefetch}) {
-    SetPrefetchLines(lines);
-    for (const LookupBackend& backend : LookupBackends()) {
-      const int64_t current = backend.name == "reference" ? 0 : lines;
-      EXPECT_EQ(CurrentPrefetchLines(backend), lines < 0 ? backend.prefetch_lines : current);
-      EXPECT_TRUE(SameOutcome(request, expected, RunCase(request, backend))) << backend.name;
+  for (const bool steady : {false, true}) {
+    for (const int64_t lines :
+         {int64_t{0}, int64_t{1}, int64_t{7}, int64_t{100}, int64_t{1} << 40, int64_t{-1}}) {
+      const Prefetching set = lines < 0 ? kUsualPrefetch : Prefetching{lines, steady};
+      SetPrefetching(set);
+      for (const LookupBackend& backend : LookupBackends()) {
+        const Prefetching current = backend.name == "reference" ? Prefetching{0, false} : set;
+        EXPECT_EQ(CurrentPrefetching(backend), lines < 0 ? backend.prefetch : current);
+        EXPECT_TRUE(SameOutcome(request, expected, RunCase(request, backend))) << backend.name;
+      }
     }
   }
 }
 
 TEST(LookupPrefetchTest, RequestBeforeSettingBeforeOwnChoice) {
-  EXPECT_EQ(PrefetchTarget(3, 5), 3);
-  EXPECT_EQ(PrefetchTarget(kUsualPrefetch, 5), 5);
-  EXPECT_EQ(PrefetchTarget(0, 5), INT64_MIN);
-  SetPrefetchLines(4);
-  EXPECT_EQ(PrefetchTarget(3, 5), 3);
-  EXPECT_EQ(PrefetchTarget(kUsualPrefetch, 5), 4);
-  SetPrefetchLines(0);
-  EXPECT_EQ(PrefetchTarget(kUsualPrefetch, 5), INT64_MIN);
-  SetPrefetchLines(kUsualPrefetch);
+  const Prefetching own = OwnPrefetching(5);
+  EXPECT_EQ(own, (Prefetching{5, false}));
+  EXPECT_EQ(PrefetchTarget({3, true}, 5), (Prefetching{3, true}));
+  EXPECT_EQ(PrefetchTarget(kUsualPrefetch, 5), own);
+  EXPECT_EQ(PrefetchTarget({0, false}, 5).lines, INT64_MIN);
+  SetPrefetching({4, true});
+  EXPECT_EQ(PrefetchTarget({3, false}, 5), (Prefetching{3, false}));
+  EXPECT_EQ(PrefetchTarget(kUsualPrefetch, 5), (Prefetching{4, true}));
+  SetPrefetching({0, false});
+  EXPECT_EQ(PrefetchTarget(kUsualPrefetch, 5).lines, INT64_MIN);
+  SetPrefetching(kUsualPrefetch);
 }
+
+#if defined(__x86_64__)
+TEST(LookupPrefetchTest, VectorKernelsOnIntelPrefetchSteadily) {
+  for (const LookupBackend& backend : LookupBackends()) {
+    const bool vectors = backend.name == "avx512" || backend.name == "avx2";
+    EXPECT_EQ(backend.prefetch.steady, vectors && DetectCpu().intel) << backend.name;
+  }
+}
+#endif
 
 }  // namespace
 }  // namespace gyrfalcon::testing

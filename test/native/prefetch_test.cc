@@ -22,25 +22,34 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr Prefetching kFirst = kPrefetchCandidates[0];
+constexpr Prefetching kNone{77, false};  // no candidate
+
 TEST(PrefetchChoiceTest, TheLeastMedian) {
-  std::vector<PrefetchRound> rounds(9, {100, 90, 80, 60, 85});
-  EXPECT_EQ(ChoosePrefetchLines(rounds, 96), kPrefetchCandidates[3]);
+  std::vector<PrefetchRound> rounds(9, {100, 90, 80, 60, 85, 95});
+  EXPECT_EQ(ChoosePrefetching(rounds, kNone), kPrefetchCandidates[3]);
   for (int i = 0; i < 4; ++i) rounds[static_cast<size_t>(i)][3] = 10'000;  // less than half stalled
-  EXPECT_EQ(ChoosePrefetchLines(rounds, 96), kPrefetchCandidates[3]);
+  EXPECT_EQ(ChoosePrefetching(rounds, kNone), kPrefetchCandidates[3]);
   rounds[4][3] = 10'000;
-  EXPECT_EQ(ChoosePrefetchLines(rounds, 96), kPrefetchCandidates[2]);
+  EXPECT_EQ(ChoosePrefetching(rounds, kNone), kPrefetchCandidates[2]);
 }
 
 TEST(PrefetchChoiceTest, KeepsItsOwnWithinThreePercent) {
-  EXPECT_EQ(ChoosePrefetchLines({9, {1029, 2000, 1500, 1000, 1500}}, 64), 64);
-  EXPECT_EQ(ChoosePrefetchLines({9, {1030, 2000, 1500, 1000, 1500}}, 64), 192);
-  EXPECT_EQ(ChoosePrefetchLines({9, {1029, 2000, 1500, 1000, 1500}}, 48), 192);  // no candidate
+  EXPECT_EQ(ChoosePrefetching({9, {1029, 2000, 1500, 1000, 1500, 1500}}, kFirst), kFirst);
+  EXPECT_EQ(ChoosePrefetching({9, {1030, 2000, 1500, 1000, 1500, 1500}}, kFirst),
+            kPrefetchCandidates[3]);
+  EXPECT_EQ(ChoosePrefetching({9, {1029, 2000, 1500, 1000, 1500, 1500}}, kNone),
+            kPrefetchCandidates[3]);
+  // As many lines, but steadily, is another choice.
+  const Prefetching other{kFirst.lines, !kFirst.steady};
+  EXPECT_EQ(ChoosePrefetching({9, {1029, 2000, 1500, 1000, 1500, 1500}}, other),
+            kPrefetchCandidates[3]);
 }
 
 TEST(PrefetchChoiceTest, NothingFromFewRounds) {
-  EXPECT_EQ(ChoosePrefetchLines({6, {1, 2, 3, 4, 5}}, 96), std::nullopt);
-  EXPECT_EQ(ChoosePrefetchLines({7, {1, 2, 3, 4, 5}}, 96), 64);
-  EXPECT_EQ(ChoosePrefetchLines({}, 96), std::nullopt);
+  EXPECT_EQ(ChoosePrefetching({6, {1, 2, 3, 4, 5, 6}}, kNone), std::nullopt);
+  EXPECT_EQ(ChoosePrefetching({7, {1, 2, 3, 4, 5, 6}}, kNone), kFirst);
+  EXPECT_EQ(ChoosePrefetching({}, kNone), std::nullopt);
 }
 
 TEST(PrefetchTrialTest, OnlyTablesLargerThanCaches) {
@@ -62,7 +71,7 @@ TEST(PrefetchTrialTest, EndsSoonAfterItsBudget) {
       const std::vector<std::byte> rows = SmallRows(storage, dim);
       const TableView table{rows.data(), 100, dim, storage};
       for (const LookupBackend& backend : LookupBackends()) {
-        EXPECT_EQ(TunePrefetchLines(table, backend, std::chrono::microseconds(0)), std::nullopt);
+        EXPECT_EQ(TunePrefetching(table, backend, std::chrono::microseconds(0)), std::nullopt);
       }
     }
   }
@@ -83,7 +92,7 @@ class PrefetchCacheTest : public ::testing::Test {
     fs::create_directories(directory_);
     std::ofstream(File(), std::ios::binary) << content;
   }
-  std::optional<int64_t> Read() const { return ReadPrefetchCache(directory_, "cpu"); }
+  std::optional<Prefetching> Read() const { return ReadPrefetchCache(directory_, "cpu"); }
 
   std::string home_;
   std::string directory_;
@@ -91,9 +100,9 @@ class PrefetchCacheTest : public ::testing::Test {
 
 TEST_F(PrefetchCacheTest, ReadsWhatItWrote) {
   EXPECT_EQ(Read(), std::nullopt);
-  for (const int64_t lines : kPrefetchCandidates) {
-    EXPECT_TRUE(WritePrefetchCache(directory_, "cpu", lines));
-    EXPECT_EQ(Read(), lines);
+  for (const Prefetching& candidate : kPrefetchCandidates) {
+    EXPECT_TRUE(WritePrefetchCache(directory_, "cpu", candidate));
+    EXPECT_EQ(Read(), candidate);
   }
   EXPECT_EQ(ReadPrefetchCache(directory_, "another cpu"), std::nullopt);
   EXPECT_EQ(std::distance(fs::directory_iterator(directory_), {}), 1);  // nothing temporary stays
@@ -103,7 +112,7 @@ TEST_F(PrefetchCacheTest, ReadsWhatItWrote) {
 }
 
 TEST_F(PrefetchCacheTest, AnythingElseIsNothing) {
-  ASSERT_TRUE(WritePrefetchCache(directory_, "cpu", 64));
+  ASSERT_TRUE(WritePrefetchCache(directory_, "cpu", kFirst));
   std::ifstream file(File());
   const std::string good{std::istreambuf_iterator<char>(file), {}};
   for (size_t size = 0; size < good.size(); ++size) {
@@ -118,24 +127,25 @@ TEST_F(PrefetchCacheTest, AnythingElseIsNothing) {
   }
   const std::string before = good.substr(0, good.find("64"));
   for (const std::string& bad :
-       {good + "\n", good + std::string(1, '\0'), before + "065\n", before + "-64\n",
-        before + "9223372036854775807\n", before + "1\n", std::string(100'000, 'x')}) {
+       {good + "\n", good + std::string(1, '\0'), before + "064 bursts\n", before + "-64 bursts\n",
+        before + "64 steady\n", before + "64\n", before + "9223372036854775807 bursts\n",
+        before + "1 bursts\n", std::string(100'000, 'x')}) {
     Write(bad);
     EXPECT_EQ(Read(), std::nullopt) << bad.substr(0, 80);
   }
   Write(good);
-  EXPECT_EQ(Read(), 64);
+  EXPECT_EQ(Read(), kFirst);
 }
 
 TEST_F(PrefetchCacheTest, WhatIsNotARegularFileIsNeitherReadNorWaitedFor) {
-  ASSERT_TRUE(WritePrefetchCache(directory_, "cpu", 64));
+  ASSERT_TRUE(WritePrefetchCache(directory_, "cpu", kFirst));
   const std::string elsewhere = home_ + "/elsewhere";
   fs::rename(File(), elsewhere);
   fs::create_symlink(elsewhere, File());
   EXPECT_EQ(Read(), std::nullopt);
   // A write replaces the link, not what it points to.
-  EXPECT_TRUE(WritePrefetchCache(directory_, "cpu", 128));
-  EXPECT_EQ(Read(), 128);
+  EXPECT_TRUE(WritePrefetchCache(directory_, "cpu", kPrefetchCandidates[1]));
+  EXPECT_EQ(Read(), kPrefetchCandidates[1]);
   EXPECT_GT(fs::file_size(elsewhere), 0u);
   fs::remove(File());
   ASSERT_EQ(mkfifo(File().c_str(), 0600), 0);
@@ -143,61 +153,66 @@ TEST_F(PrefetchCacheTest, WhatIsNotARegularFileIsNeitherReadNorWaitedFor) {
   fs::remove(File());
   fs::create_directory(File());
   EXPECT_EQ(Read(), std::nullopt);
-  EXPECT_FALSE(WritePrefetchCache(directory_, "cpu", 64));
+  EXPECT_FALSE(WritePrefetchCache(directory_, "cpu", kFirst));
   EXPECT_EQ(std::distance(fs::directory_iterator(directory_), {}), 1);
 }
 
 TEST_F(PrefetchCacheTest, DirectoriesThatCannotBe) {
-  EXPECT_FALSE(WritePrefetchCache("", "cpu", 64));
+  EXPECT_FALSE(WritePrefetchCache("", "cpu", kFirst));
   EXPECT_EQ(ReadPrefetchCache("", "cpu"), std::nullopt);
   // Two levels are made, not three: a home directory that does not exist stays so.
-  EXPECT_FALSE(WritePrefetchCache(home_ + "/none/cache/gyrfalcon", "cpu", 64));
+  EXPECT_FALSE(WritePrefetchCache(home_ + "/none/cache/gyrfalcon", "cpu", kFirst));
   EXPECT_FALSE(fs::exists(home_ + "/none"));
   std::ofstream(home_ + "/file") << "x";
-  EXPECT_FALSE(WritePrefetchCache(home_ + "/file/gyrfalcon", "cpu", 64));
+  EXPECT_FALSE(WritePrefetchCache(home_ + "/file/gyrfalcon", "cpu", kFirst));
 }
 
 // Who decides, with a table that is too small to be tried on.
 class PrefetchSetupTest : public PrefetchCacheTest {
  protected:
-  ~PrefetchSetupTest() override { SetPrefetchLines(kUsualPrefetch); }
+  ~PrefetchSetupTest() override { SetPrefetching(kUsualPrefetch); }
 
   PrefetchSource Decide(const std::string& setting, bool tune) {
-    SetPrefetchLines(kUsualPrefetch);
+    SetPrefetching(kUsualPrefetch);
     PrefetchSetup setup({setting, tune, directory_, "cpu", std::chrono::microseconds(0)});
     setup.Consider({}, Backend());
     setup.Consider({}, Backend());
     return setup.source();
   }
   static const LookupBackend& Backend() { return LookupBackends().front(); }
-  static int64_t Lines() { return CurrentPrefetchLines(Backend()); }
+  static Prefetching Current() { return CurrentPrefetching(Backend()); }
 };
 
 TEST_F(PrefetchSetupTest, SettingThenCacheThenOwnChoice) {
-  const int64_t own = Backend().prefetch_lines;
+  const Prefetching own = Backend().prefetch;
   EXPECT_EQ(Decide("", true), PrefetchSource::kDefault);
-  EXPECT_EQ(Lines(), own);
-  ASSERT_TRUE(WritePrefetchCache(directory_, "cpu " + std::string(Backend().name), 192));
+  EXPECT_EQ(Current(), own);
+  ASSERT_TRUE(WritePrefetchCache(directory_, "cpu " + std::string(Backend().name), kFirst));
   EXPECT_EQ(Decide("", true), PrefetchSource::kCached);
-  EXPECT_EQ(Lines(), 192);
+  EXPECT_EQ(Current(), kFirst);
   EXPECT_EQ(Decide("off", true), PrefetchSource::kDefault);
-  EXPECT_EQ(Lines(), own);
+  EXPECT_EQ(Current(), own);
   EXPECT_EQ(Decide("", false), PrefetchSource::kDefault);  // CI
-  EXPECT_EQ(Lines(), own);
+  EXPECT_EQ(Current(), own);
   for (const bool tune : {false, true}) {
     EXPECT_EQ(Decide("40", tune), PrefetchSource::kEnvironment);
-    EXPECT_EQ(Lines(), 40);
+    EXPECT_EQ(Current(), (Prefetching{40, own.steady}));
   }
 }
 
 TEST_F(PrefetchSetupTest, SettingsOnBothSidesOfTheirLimits) {
   for (const char* const good : {"0", "1", "4096"}) {
     EXPECT_EQ(Decide(good, true), PrefetchSource::kEnvironment);
-    EXPECT_EQ(Lines(), std::atoi(good));
+    EXPECT_EQ(Current(), (Prefetching{std::atoi(good), Backend().prefetch.steady}));
+    EXPECT_EQ(Decide(std::string(good) + ":steady", true), PrefetchSource::kEnvironment);
+    EXPECT_EQ(Current(), (Prefetching{std::atoi(good), true}));
+    EXPECT_EQ(Decide(std::string(good) + ":bursts", true), PrefetchSource::kEnvironment);
+    EXPECT_EQ(Current(), (Prefetching{std::atoi(good), false}));
   }
-  for (const char* const bad : {"-1", "4097", "64 ", "64x", " 64", "1e3", "99999999999999999999"}) {
+  for (const char* const bad : {"-1", "4097", "64 ", "64x", " 64", "1e3", "99999999999999999999",
+                                "4097:steady", "64:", "64:steady ", ":steady", "steady", "64:64"}) {
     EXPECT_EQ(Decide(bad, true), PrefetchSource::kDefault) << bad;
-    EXPECT_EQ(Lines(), Backend().prefetch_lines);
+    EXPECT_EQ(Current(), Backend().prefetch);
   }
 }
 
@@ -209,13 +224,13 @@ TEST_F(PrefetchSetupTest, TriesOnceOnATableThatIsLargeEnough) {
       std::calloc(static_cast<size_t>(table.rows), 256), &std::free);
   ASSERT_NE(zeros, nullptr);
   table.data = static_cast<const std::byte*>(zeros.get());
-  SetPrefetchLines(kUsualPrefetch);
+  SetPrefetching(kUsualPrefetch);
   PrefetchSetup setup(
       {"", true, directory_, "cpu", std::chrono::minutes(2)});  // ends after its rounds
   setup.Consider(table, Backend());
   EXPECT_EQ(setup.source(), PrefetchSource::kTuned);
   const std::string key = "cpu " + std::string(Backend().name);
-  EXPECT_EQ(ReadPrefetchCache(directory_, key), Lines());
+  EXPECT_EQ(ReadPrefetchCache(directory_, key), Current());
   fs::remove_all(directory_);
   setup.Consider(table, Backend());
   EXPECT_FALSE(fs::exists(directory_));  // decided

@@ -5,6 +5,9 @@
 // memory (uniform ids; 9 and 15 under Zipf 1.05), a bag's lines at a time 15 and 25 (10 and 15),
 // 256 lines at a time 12 and 25 (10 and 14). Reads in between delay the misses behind them.
 //
+// Or row by row, where that is better (kIntelLines): then it keeps the rows whose turn comes next,
+// and who reads the walk's rows prefetches one of them with each.
+//
 // Included only by the lookup_<isa>.cc files; the rules of row_ops.h hold here too.
 #ifndef GYRFALCON_BACKENDS_CPU_AHEAD_H_
 #define GYRFALCON_BACKENDS_CPU_AHEAD_H_
@@ -22,13 +25,28 @@ constexpr int64_t kBurstLines = 256;
 template <class Isa>
 class Ahead {
  public:
-  explicit Ahead(const LookupRequest& request)
-      : request_(request), target_(PrefetchTarget(request.prefetch_lines, Isa::kPrefetchLines)) {}
+  explicit Ahead(const LookupRequest& request) : request_(request) {
+    const Prefetching prefetch = PrefetchTarget(request.prefetch, Isa::kPrefetchLines);
+    target_ = prefetch.lines;
+    burst_ = prefetch.steady ? 0 : kBurstLines;
+    due_.size = 0;
+  }
 
   // The walk is about to read rows of `lines` lines in all.
   void Consume(int64_t lines) {
     in_flight_ -= lines;
     if (in_flight_ < target_) Refill();
+  }
+
+  // Rows to be prefetched while those that Consume was told of are read, one with each.
+  const DueRows& due() const { return due_; }
+
+  // The first `done` of them are prefetched.
+  void FinishDue(int64_t done) {
+    for (int64_t i = done; i < due_.size; ++i) {
+      PrefetchRow<Isa>(due_.rows[i], due_.lines, due_.last_byte);
+    }
+    due_.size = 0;
   }
 
  private:
@@ -39,7 +57,7 @@ class Ahead {
   }
 
   void Refill() {
-    while (in_flight_ < target_ + kBurstLines) {
+    while (in_flight_ < target_ + burst_) {
       if (left_ == 0 && !NextRun()) {
         target_ = INT64_MIN;
         return;
@@ -75,30 +93,31 @@ class Ahead {
     return true;
   }
 
-  // Prefetches some rows of the run: at least one, and no more than are wanted or a chunk.
+  // The next rows of the run: at least one, and no more than are wanted or a chunk.
   template <typename Index>
   void Advance() {
-    const int64_t wanted = RowsOf(target_ + kBurstLines - in_flight_, plan_.lines);
+    const int64_t wanted = RowsOf(target_ + burst_ - in_flight_, plan_.lines);
     const int64_t size = left_ < wanted ? left_ : wanted;
     const auto add = static_cast<uint64_t>(*add_);
     const int64_t step = plan_.stream.step;
     const int64_t add_step = plan_.stream.add_step;
-    const auto last_byte = static_cast<int64_t>(plan_.row_bytes) - 1;
+    FinishDue(0);
+    due_.lines = plan_.lines;
+    due_.last_byte = static_cast<int64_t>(plan_.row_bytes) - 1;
     uint64_t offsets[kMaxChunk];
     if (step == int64_t{sizeof(Index)} && add_step == 0 &&
         OffsetsOf<Index>(ids_, add, rows_, plan_.row_bytes, size, offsets)) {
-      for (int64_t i = 0; i < size; ++i) {
-        PrefetchRow<Isa>(table_ + offsets[i], plan_.lines, last_byte);
-      }
+      for (int64_t i = 0; i < size; ++i) due_.rows[i] = table_ + offsets[i];
+      due_.size = size;
     } else {
       for (int64_t i = 0; i < size; ++i) {
         const auto id = static_cast<int64_t>(LoadAs<Index>(ids_ + i * step));
         const uint64_t row = static_cast<uint64_t>(id) + static_cast<uint64_t>(add_[i * add_step]);
-        if (row < rows_) [[likely]] {
-          PrefetchRow<Isa>(table_ + row * plan_.row_bytes, plan_.lines, last_byte);
-        }
+        if (row < rows_) [[likely]]
+          due_.rows[due_.size++] = table_ + row * plan_.row_bytes;
       }
     }
+    if (burst_ > 0) FinishDue(0);
     in_flight_ += size * plan_.lines;
     left_ -= size;
     if (left_ == 0) return;  // no pointer past the last id is formed
@@ -108,7 +127,9 @@ class Ahead {
 
   const LookupRequest& request_;
   int64_t target_;
+  int64_t burst_;  // lines that are prefetched at a time; 0: steadily
   int64_t in_flight_ = 0;
+  DueRows due_;
   GroupPlan plan_{};
   const std::byte* table_ = nullptr;
   uint64_t rows_ = 0;

@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "backends/cpu/lookup_kernels.h"
+#include "backends/cpu/lookup_plan.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -61,6 +62,8 @@ CpuFeatures DetectCpu() {
   uint32_t b = 0;
   uint32_t c = 0;
   uint32_t d = 0;
+  if (__get_cpuid_count(0, 0, &a, &b, &c, &d) == 0) return cpu;
+  cpu.intel = b == signature_INTEL_ebx && c == signature_INTEL_ecx && d == signature_INTEL_edx;
   if (__get_cpuid_count(1, 0, &a, &b, &c, &d) == 0) return cpu;
   cpu.fma = Bit(c, 12);
   cpu.f16c = Bit(c, 29);
@@ -127,11 +130,12 @@ LookupChoices ChooseLookupBackends([[maybe_unused]] const CpuFeatures& cpu) {
     }
   };
 #if defined(__x86_64__)
-  consider({"avx512", RunLookupAvx512, kAvx512PrefetchLines}, Avx512Reason(cpu));
-  consider({"avx2", RunLookupAvx2, kAvx2PrefetchLines}, Avx2Reason(cpu));
+  consider({"avx512", RunLookupAvx512, OwnPrefetching(kAvx512PrefetchLines)}, Avx512Reason(cpu));
+  consider({"avx2", RunLookupAvx2, OwnPrefetching(kAvx2PrefetchLines)}, Avx2Reason(cpu));
   consider({"neon", nullptr}, "this build is for x86-64");
 #elif defined(__aarch64__)
-  consider({"neon", RunLookupNeon, kNeonPrefetchLines}, {});  // part of the base architecture
+  consider({"neon", RunLookupNeon, OwnPrefetching(kNeonPrefetchLines)},
+           {});  // part of the base architecture
   consider({"avx512", nullptr}, "this build is for AArch64");
   consider({"avx2", nullptr}, "this build is for AArch64");
 #else
@@ -139,7 +143,7 @@ LookupChoices ChooseLookupBackends([[maybe_unused]] const CpuFeatures& cpu) {
   consider({"avx2", nullptr}, "this build is for another architecture");
   consider({"neon", nullptr}, "this build is for another architecture");
 #endif
-  consider({"scalar", RunLookupScalar, kScalarPrefetchLines}, {});
+  consider({"scalar", RunLookupScalar, OwnPrefetching(kScalarPrefetchLines)}, {});
   consider({"reference", RunLookupReference}, {});
   return choices;
 }

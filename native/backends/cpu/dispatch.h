@@ -14,6 +14,7 @@ namespace gyrfalcon {
 // x86-64 only; all false elsewhere. The `os_` fields say that the operating system saves the
 // registers on a context switch (XCR0): without it the instructions fault.
 struct CpuFeatures {
+  bool intel = false;
   bool fma = false;
   bool f16c = false;
   bool avx2 = false;

@@ -50,9 +50,12 @@ GroupPlan PlanGroup(const BagGroup& group, RowRange rows);
 // offsets[row] of a ragged group.
 int64_t RaggedOffset(const BagGroup& group, int64_t row);
 
-// How far ahead the walk prefetches, in 64-byte lines: `requested`, what SetPrefetchLines said, or
-// `own`, the first of them that is not kUsualPrefetch. INT64_MIN for not at all.
-int64_t PrefetchTarget(int64_t requested, int64_t own);
+// What a kernel chooses on this CPU whose own distance is `lines`.
+Prefetching OwnPrefetching(int64_t lines);
+
+// How the walk prefetches: `requested`, what SetPrefetching said, or OwnPrefetching(own), the first
+// of them that is not kUsualPrefetch. INT64_MIN lines for not at all.
+Prefetching PrefetchTarget(Prefetching requested, int64_t own);
 
 }  // namespace gyrfalcon
 

@@ -74,6 +74,19 @@ template <class Isa>
   }
 }
 
+// Rows that are prefetched while others are read; see ahead.h.
+struct DueRows {
+  const std::byte* rows[kMaxChunk];
+  int64_t size;
+  int64_t lines;  // of each
+  int64_t last_byte;
+};
+
+template <class Isa>
+[[gnu::always_inline]] inline void PrefetchDue(const DueRows& due, int64_t i) {
+  if (i < due.size) PrefetchRow<Isa>(due.rows[i], due.lines, due.last_byte);
+}
+
 template <typename T>
 [[gnu::always_inline]] inline T LoadAs(const std::byte* at) {
   T value;
@@ -142,6 +155,7 @@ float FoldParams(const std::byte* table, int64_t params_offset, bool weighted, C
 struct PoolArgs {
   const std::byte* table;
   const Chunk* chunk;
+  const DueRows* due;
   float* out;      // the bag's output row
   int64_t column;  // where the block begins
   int64_t tail;    // elements of the last vector when it is not full
@@ -228,16 +242,20 @@ void PoolBlock(const PoolArgs& args) {
     }
   }
   const Chunk& chunk = *args.chunk;
+  const DueRows& due = *args.due;
   const std::byte* const column = ColumnOf<kStorage>(args.table, args.column);
   const int64_t size = chunk.size;
   int64_t i = 0;
   if constexpr (kTwoRows) {
     for (; i + 1 < size; i += 2) {
+      PrefetchDue<Isa>(due, i);
+      PrefetchDue<Isa>(due, i + 1);
       AddRow<Isa, kStorage, kCoefficient, kVectors, kTail>(column, chunk, i, tail, sums);
       AddRow<Isa, kStorage, kCoefficient, kVectors, kTail>(column, chunk, i + 1, tail, odd);
     }
   }
   for (; i < size; ++i) {
+    PrefetchDue<Isa>(due, i);
     AddRow<Isa, kStorage, kCoefficient, kVectors, kTail>(column, chunk, i, tail, sums);
   }
   if constexpr (kTwoRows) {
@@ -267,6 +285,7 @@ void PoolBlock(const PoolArgs& args) {
 struct GatherArgs {
   const std::byte* table;
   const Chunk* chunk;
+  const DueRows* due;
   int64_t dim;
   int64_t params_offset;
   float* out;
@@ -335,6 +354,7 @@ template <class Isa, Storage kStorage, bool kWeighted>
 void GatherRows(const GatherArgs& args) {
   const Chunk& chunk = *args.chunk;
   for (int64_t i = 0; i < chunk.size; ++i) {
+    PrefetchDue<Isa>(*args.due, i);
     float* const out = args.out + i * args.out_stride;
     if (chunk.offsets[i] == kNoRow) [[unlikely]] {
       ZeroRow<Isa>(out, args.dim);

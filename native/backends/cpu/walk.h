@@ -222,7 +222,7 @@ class GroupWalk {
   // Writes one output row per position. The first bad position, or -1.
   int64_t Gather(const Positions& positions, int64_t length, float* out, int64_t out_stride) {
     const int64_t chunk = plan_.chunk;
-    GatherArgs args{group_.table.data,   &chunk_, group_.table.dim,
+    GatherArgs args{group_.table.data,   &chunk_, &ahead_->due(), group_.table.dim,
                     plan_.params_offset, nullptr, out_stride};
     for (int64_t at = 0; at < length; at += chunk) {
       const int64_t size = length - at < chunk ? length - at : chunk;
@@ -230,6 +230,7 @@ class GroupWalk {
       if (resolved.bad >= 0) return resolved.bad;
       args.out = out + at * out_stride;
       gather_(args);
+      ahead_->FinishDue(chunk_.size);
     }
     return -1;
   }
@@ -251,6 +252,7 @@ class GroupWalk {
     const int64_t chunk = plan_.chunk;
     PoolArgs args{group_.table.data,
                   &chunk_,
+                  &ahead_->due(),
                   out,
                   0,
                   group_.table.dim % Isa::kWidth,
@@ -275,9 +277,11 @@ class GroupWalk {
       args.column = 0;
       for (int64_t block = 0; block < full_blocks_; ++block) {
         pool_.full(args);
+        ahead_->FinishDue(chunk_.size);
         args.column += Isa::kBlock * Isa::kWidth;
       }
       pool_.last(args);
+      ahead_->FinishDue(chunk_.size);
       args.first = false;
     }
     return -1;
