@@ -13,6 +13,8 @@ export interface Capabilities {
     cores: number;
     /** Instruction set of the lookup kernels in use; null if GYRFALCON_CPU_ISA names none. */
     isa: string | null;
+    /** That of the fused engine's matrix products: 'amx' where a CPU with AVX-512 has it too. */
+    products: string | null;
     available: string[];
     unavailable: { name: string; reason: string }[];
     /** Cache lines that lookups prefetch ahead, steadily or in bursts, and who said so; null as `isa`. */

@@ -235,6 +235,7 @@ export interface Native {
   shutdown(): void;
   cpu(): {
     isa: string | null;
+    products: string | null;
     available: string[];
     unavailable: { name: string; reason: string }[];
     prefetch: {

@@ -16,6 +16,7 @@ export function renderInfo(found: Capabilities): string {
     `gyrfalcon ${found.version}, Node ${found.node}, ${found.platform}-${found.arch}`,
     `cpu: ${cpu.model}, ${cpu.cores} cores`,
     `kernels: ${cpu.isa ?? 'none'} (available: ${cpu.available.join(', ') || 'none'})`,
+    `products: ${cpu.products ?? 'none'}`,
     ...cpu.unavailable.map(({ name, reason }) => `  ${name}: not available: ${reason}`),
     'devices:',
     ...found.devices.map((device) => `  ${device.name}: ${availability(device)}`),

@@ -5,6 +5,7 @@
 #include "backends/lookup.h"
 #include "core/error_code.h"
 #include "core/prefetch_setup.h"
+#include "engines/fused/gemm/gemm.h"
 #include "napi/guard.h"
 
 namespace gyrfalcon::napi {
@@ -17,6 +18,11 @@ Napi::Value Cpu(const Napi::CallbackInfo& info) {
   object.Set("isa", active == nullptr ? env.Null()
                                       : Napi::Value(Napi::String::New(env, active->name.data(),
                                                                       active->name.size())));
+  const fused::GemmKernels* products = fused::ActiveGemmKernels();
+  object.Set("products", products == nullptr
+                             ? env.Null()
+                             : Napi::Value(Napi::String::New(env, products->name.data(),
+                                                             products->name.size())));
   if (active == nullptr) {
     object.Set("prefetch", env.Null());
   } else {

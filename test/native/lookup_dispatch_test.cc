@@ -83,6 +83,12 @@ CpuFeatures FullCpu() {
   return cpu;
 }
 
+TEST(LookupDispatchTest, TilesAreNothingForLookups) {
+  const LookupChoices full = ChooseLookupBackends(FullCpu());
+  EXPECT_EQ(SelectLookupBackend(full.backends, "amx"), &full.backends.front());
+  EXPECT_EQ(SelectLookupBackend(ChooseLookupBackends({}).backends, "amx"), nullptr);
+}
+
 TEST(LookupDispatchTest, BestFirst) {
   EXPECT_EQ(Names(ChooseLookupBackends(FullCpu())),
             (NameList{"avx512", "avx2", "scalar", "reference"}));

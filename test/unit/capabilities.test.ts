@@ -1,5 +1,7 @@
+import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
+import { fileURLToPath } from 'node:url';
 import { afterEach, expect, test, vi } from 'vitest';
 import { capabilities } from '../../lib/capabilities.js';
 import { findOrtLibrary } from '../../lib/ort-library.js';
@@ -14,9 +16,24 @@ test('names this process, its processor and the kernels in use', () => {
   expect(cpu.cores).toBe(cpus().length);
   expect(cpu.available.slice(-2)).toEqual(['scalar', 'reference']);
   expect(cpu.available).toContain(cpu.isa);
+  // The portable kernels of products are those that lookups call scalar.
+  const products = cpu.products === 'portable' ? 'scalar' : cpu.products;
+  expect(products === 'amx' ? 'avx512' : products).toBe(cpu.isa);
   for (const { name, reason } of cpu.unavailable) {
     expect(cpu.available).not.toContain(name);
     expect(reason).not.toBe('');
+  }
+});
+
+test('GYRFALCON_CPU_ISA is what runs, of lookups and of products', () => {
+  const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+  const { available, products } = capabilities().cpu;
+  for (const isa of [...available, ...(products === 'amx' ? ['amx'] : [])]) {
+    const env = { ...process.env, GYRFALCON_CPU_ISA: isa };
+    const told = execFileSync(process.execPath, [main, 'info', '--json'], { env });
+    const { cpu } = JSON.parse(told.toString()) as ReturnType<typeof capabilities>;
+    expect(cpu.isa).toBe(isa === 'amx' ? 'avx512' : isa);
+    expect(cpu.products).toBe(isa === 'scalar' ? 'portable' : isa);
   }
 });
 

@@ -99,47 +99,53 @@ void PackInt8(const GemmKernel& kernel, const WeightLayout& layout, const float*
   }
 }
 
-void PackPanels(const GemmKernel& kernel, const WeightLayout& layout, const float* w, int64_t k,
-                int64_t n, std::byte* memory) {
-  for (int64_t i = 0; i < k; ++i) {
-    for (int64_t j = 0; j < n; ++j) {
-      const Place at = PlaceOf(kernel, i, j);
-      std::byte* const panel = memory + static_cast<size_t>(at.panel) * layout.panel_bytes;
-      const float value = w[i * n + j];
-      if (kernel.weight == WeightElement::kF32) {
-        reinterpret_cast<float*>(panel)[at.offset] = value;
-      } else {
-        reinterpret_cast<uint16_t*>(panel)[at.offset] = FloatToBFloat16(value);
-      }
-    }
+// Calls f(i, first, count, panel) for each row i of the columns [first, first + count) of each
+// panel.
+template <typename F>
+void EachPanelRow(const GemmKernel& kernel, int64_t k, int64_t n, F f) {
+  for (int64_t first = 0; first < n; first += kernel.panel) {
+    const int64_t count = std::min<int64_t>(kernel.panel, n - first);
+    for (int64_t i = 0; i < k; ++i) f(i, first, count, static_cast<size_t>(first / kernel.panel));
   }
 }
 
-// Where a part of element (i, j) goes, in bf16 numbers from the start of its panel's parts.
-size_t PartPlace(const GemmKernel& kernel, int64_t i, int64_t j, int64_t part) {
-  constexpr int64_t kTile = kTileRows * kTileBytes / 2;
-  const int64_t tiles = kernel.panel / kTileRows;
-  const int64_t column = j % kernel.panel;
-  const int64_t tile = (i / kPartsDepth * kParts + part) * tiles + column / kTileRows;
-  const int64_t row = i % kPartsDepth / 2;
-  return static_cast<size_t>(tile * kTile + row * kTileBytes / 2 + column % kTileRows * 2 + i % 2);
+void PackPanels(const GemmKernel& kernel, const WeightLayout& layout, const float* w, int64_t k,
+                int64_t n, std::byte* memory) {
+  EachPanelRow(kernel, k, n, [&](int64_t i, int64_t first, int64_t count, size_t panel) {
+    const float* const from = w + i * n + first;
+    std::byte* const base = memory + panel * layout.panel_bytes;
+    const auto offset = static_cast<int64_t>(PlaceOf(kernel, i, first).offset);
+    if (kernel.weight == WeightElement::kF32) {
+      auto* const to = reinterpret_cast<float*>(base) + offset;
+      for (int64_t c = 0; c < count; ++c) to[c * kernel.unit] = from[c];
+    } else {
+      auto* const to = reinterpret_cast<uint16_t*>(base) + offset;
+      for (int64_t c = 0; c < count; ++c) to[c * kernel.unit] = FloatToBFloat16(from[c]);
+    }
+  });
 }
 
+// Behind the panels: for each of them and each kPartsDepth rows, kParts times panel / 16 tiles of
+// pairs of rows.
 void PackParts(const GemmKernel& kernel, const WeightLayout& layout, const float* w, int64_t k,
                int64_t n, std::byte* memory) {
-  for (int64_t i = 0; i < k; ++i) {
-    for (int64_t j = 0; j < n; ++j) {
-      const auto panel = static_cast<size_t>(j / kernel.panel);
-      auto* const parts = reinterpret_cast<uint16_t*>(memory + layout.parts_offset +
-                                                      panel * layout.parts_panel_bytes);
-      float rest = w[i * n + j];
+  constexpr int64_t kRow = kTileBytes / 2;  // numbers
+  constexpr int64_t kTile = kTileRows * kRow;
+  const int64_t tiles = kernel.panel / kTileRows;
+  EachPanelRow(kernel, k, n, [&](int64_t i, int64_t first, int64_t count, size_t panel) {
+    const float* const from = w + i * n + first;
+    auto* const to = reinterpret_cast<uint16_t*>(memory + layout.parts_offset +
+                                                 panel * layout.parts_panel_bytes) +
+                     i / kPartsDepth * kParts * tiles * kTile + i % kPartsDepth / 2 * kRow + i % 2;
+    for (int64_t c = 0; c < count; ++c) {
+      float rest = from[c];
       for (int64_t part = 0; part < kParts; ++part) {
         const uint16_t rounded = FloatToBFloat16(rest);
-        parts[PartPlace(kernel, i, j, part)] = rounded;
+        to[(part * tiles + c / kTileRows) * kTile + c % kTileRows * 2] = rounded;
         rest -= BFloat16ToFloat(rounded);
       }
     }
-  }
+  });
 }
 
 }  // namespace
@@ -312,7 +318,10 @@ const std::vector<GemmKernels>& AvailableGemmKernels() {
   // Never destroyed: a worker may still score while the process runs its exit handlers.
   static const auto* const all = [] {
     CpuFeatures cpu = DetectCpu();
-    cpu.os_tiles = cpu.os_tiles && AllowTiles();
+    // Who forces another instruction set gets a process that has not asked.
+    const char* const forced = std::getenv("GYRFALCON_CPU_ISA");
+    const bool wanted = forced == nullptr || *forced == '\0' || std::string_view(forced) == "amx";
+    cpu.os_tiles = cpu.os_tiles && wanted && AllowTiles();
     return new std::vector<GemmKernels>(ChooseGemmKernels(cpu));
   }();
   return *all;
