@@ -4,6 +4,7 @@ import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { basename } from 'node:path';
 import {
   bin,
+  compilerCache,
   hasKernels,
   inRoot,
   jobs,
@@ -28,6 +29,7 @@ export function buildSanitized(name, sanitizers, options = []) {
     `--parallel=${jobs}`,
     '--CDGYRFALCON_TESTS=ON',
     `--CDGYRFALCON_SANITIZE=${sanitizers}`,
+    ...compilerCache('--CD'),
     ...options,
   ]);
   if (hasKernels()) {

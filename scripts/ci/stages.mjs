@@ -7,14 +7,26 @@ import {
   testUnderAddressSanitizer,
   testUnderThreadSanitizer,
 } from './sanitizers.mjs';
-import { bin, hasKernels, inRoot, jobs, run, runGoogleTest, runVitest, total } from './tools.mjs';
+import {
+  bin,
+  compilerCache,
+  hasKernels,
+  inRoot,
+  jobs,
+  run,
+  runGoogleTest,
+  runVitest,
+  total,
+} from './tools.mjs';
 
 const once = { passed: 1, failed: 0 };
 
 function build() {
   // One configuration serves the addon and the C++ tests: the core is compiled once. It is made
   // anew, because compile alone keeps that of an earlier `npm run build`, which has no tests.
-  const options = ['--out=build', '--CDGYRFALCON_TESTS=ON', '--CDGYRFALCON_BENCH=ON'];
+  const options = ['--out=build', '--CDGYRFALCON_TESTS=ON', '--CDGYRFALCON_BENCH=ON'].concat(
+    compilerCache('--CD'),
+  );
   run(process.execPath, [bin('cmake-js', 'bin/cmake-js'), 'configure', ...options]);
   run(process.execPath, [
     bin('cmake-js', 'bin/cmake-js'),
@@ -45,6 +57,7 @@ function neon() {
     '-DGYRFALCON_TESTS=ON',
     // What differs between instruction sets; the rest is the same code as on the host.
     '-DGYRFALCON_TEST_FILES=/(fused_ops|gemm|lookup|row_format)_',
+    ...compilerCache(),
   ]);
   run('cmake', ['--build', 'build/arm64', '--target', 'gyrfalcon_tests', '-j', jobs]);
   return runGoogleTest(

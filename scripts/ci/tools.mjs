@@ -13,6 +13,16 @@ export function inRoot(...parts) {
   return join(root, ...parts);
 }
 
+// What was compiled before, in another clone too, is not compiled again.
+process.env.CCACHE_BASEDIR ??= root;
+process.env.CCACHE_NOHASHDIR ??= '1';
+
+/** Options for CMake; of `cmake-js` with the prefix `--CD`. */
+export function compilerCache(prefix = '-D') {
+  const found = spawnSync('ccache', ['--version']).status === 0;
+  return found ? [`${prefix}CMAKE_CXX_COMPILER_LAUNCHER=ccache`] : [];
+}
+
 /** The script behind a package's command, to be run with this Node. */
 export function bin(packageName, script) {
   return inRoot('node_modules', packageName, script);

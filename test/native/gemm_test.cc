@@ -222,6 +222,9 @@ class GemmTest : public testing::TestWithParam<std::tuple<std::string, Precision
 
 TEST_P(GemmTest, EveryNumberOfRowsUpToABlock) {
   for (int64_t m = 1; m <= 66; ++m) Check({m, 37, 40}, {.bias = true, .act = ActFn::kRelu});
+  for (const int64_t m : {127, 128, 129, 200}) {
+    Check({m, 37, 40}, {true, ActFn::kRelu, true, true, false, ActFn::kNone});
+  }
 }
 
 TEST_P(GemmTest, EveryNumberOfColumnsAroundPanels) {

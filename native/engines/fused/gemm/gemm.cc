@@ -273,9 +273,8 @@ PackedWeights PackWeights(const GemmKernels& kernels, const float* w, int64_t k,
 size_t GemmScratchBytes(const PackedWeights& weights, int64_t m) {
   if (weights.n <= kNarrow) return 0;
   const GemmKernel& kernel = *weights.kernel;
-  const size_t bytes = XLayoutOf(kernel, weights.k, m).bytes;
-  if (kernel.tiles == Tiles::kNone) return bytes;
-  return std::max(bytes, XTilesOf(kernel, weights.k, m).bytes);
+  if (kernel.tiles == Tiles::kNone) return XLayoutOf(kernel, weights.k, m).bytes;
+  return XTilesOf(kernel, weights.k, std::clamp<int64_t>(m, 1, kTileBlockRows)).bytes;
 }
 
 int64_t EndColumn(const GemmArgs& args) {

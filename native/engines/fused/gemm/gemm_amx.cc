@@ -300,6 +300,14 @@ Steps StepsOf(const GemmArgs& args, const WeightLayout& layout, const XTiles& ti
   return steps;
 }
 
+// The same product of the next `rows` rows.
+void Advance(GemmArgs* args, Epilogue* epilogue, int64_t rows) {
+  args->x += rows * args->x_stride;
+  args->y += rows * args->y_stride;
+  if (epilogue->mul != nullptr) epilogue->mul += rows * epilogue->mul_stride;
+  if (epilogue->add != nullptr) epilogue->add += rows * epilogue->add_stride;
+}
+
 // Rows whose numbers have no parts, one by one.
 void RunOddRows(const GemmArgs& args) {
   Epilogue epilogue = *args.epilogue;
@@ -310,19 +318,15 @@ void RunOddRows(const GemmArgs& args) {
     bool odd = false;
     for (int64_t i = 0; i < args.weights->k; ++i) odd = odd || !HasParts(one.x[i]);
     if (odd) args.weights->kernel->plain->run(one);
-    one.x += args.x_stride;
-    one.y += args.y_stride;
-    if (epilogue.mul != nullptr) epilogue.mul += epilogue.mul_stride;
-    if (epilogue.add != nullptr) epilogue.add += epilogue.add_stride;
+    Advance(&one, &epilogue, 1);
   }
 }
 
+// args.m is at most kTileBlockRows.
 template <class Weights>
-void RunTiles(const GemmArgs& args) {
+void RunBlock(const GemmArgs& args) {
   const PackedWeights& weights = *args.weights;
   const GemmKernel& kernel = *weights.kernel;
-  const int64_t run_rows = args.run_rows > args.m ? args.run_rows : args.m;
-  if (weights.n <= kNarrow || run_rows < Weights::kLeastRows) return kernel.plain->run(args);
   const WeightLayout layout = LayoutOf(kernel, weights.k, weights.n);
   const XTiles tiles = XTilesOf(kernel, weights.k, args.m);
   const bool all_have_parts = PrepareTiles<Weights>(args, tiles);
@@ -374,6 +378,24 @@ void RunTiles(const GemmArgs& args) {
   }
   Release();
   if (!all_have_parts) RunOddRows(args);
+}
+
+template <class Weights>
+void RunTiles(const GemmArgs& args) {
+  const int64_t run_rows = args.run_rows > args.m ? args.run_rows : args.m;
+  if (args.weights->n <= kNarrow || run_rows < Weights::kLeastRows) {
+    return args.weights->kernel->plain->run(args);
+  }
+  if (args.m <= kTileBlockRows) return RunBlock<Weights>(args);
+  const int64_t blocks = (args.m + kTileBlockRows - 1) / kTileBlockRows;
+  Epilogue epilogue = *args.epilogue;
+  GemmArgs block = args;
+  block.epilogue = &epilogue;
+  for (int64_t i = 0; i < blocks; ++i) {
+    block.m = args.m * (i + 1) / blocks - args.m * i / blocks;
+    RunBlock<Weights>(block);
+    Advance(&block, &epilogue, block.m);
+  }
 }
 
 }  // namespace

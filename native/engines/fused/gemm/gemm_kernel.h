@@ -100,6 +100,10 @@ struct XTiles {
   size_t bytes;
 };
 
+// Rows of x beyond these wait for the next block: there may be thousands, of a sequence say.
+inline constexpr int64_t kTileBlockRows = 64;
+
+// 1 <= m <= kTileBlockRows.
 XTiles XTilesOf(const GemmKernel& kernel, int64_t k, int64_t m);
 
 // Whether x is the sum of its bf16 parts, up to what f32 cannot tell from zero: it is a number, and
