@@ -15,7 +15,7 @@ constexpr size_t kLeastRounds = 7;
 constexpr size_t kMostRounds = 63;
 constexpr int64_t kLeastTableBytes = int64_t{64} << 20;
 constexpr int64_t kMostDim = 2048;
-constexpr int64_t kLinesPerTrial = 4096;  // some 20 microseconds
+constexpr int64_t kLinesPerTrial = 16384;  // some 100 microseconds: many times the distance
 constexpr int64_t kBag = 16;
 
 int64_t LastCacheBytes() {
@@ -84,7 +84,7 @@ std::optional<Prefetching> ChoosePrefetching(const std::vector<PrefetchRound>& r
   const auto best =
       static_cast<size_t>(std::min_element(medians.begin(), medians.end()) - medians.begin());
   for (size_t i = 0; i < medians.size(); ++i) {
-    if (kPrefetchCandidates[i] == own && medians[i] - medians[best] < medians[best] * 3 / 100) {
+    if (kPrefetchCandidates[i] == own && medians[i] - medians[best] < medians[best] * 5 / 100) {
       return own;
     }
   }

@@ -21,7 +21,7 @@ inline constexpr std::array<Prefetching, 6> kPrefetchCandidates{
 // Nanoseconds of one round of lookups for each candidate.
 using PrefetchRound = std::array<int64_t, kPrefetchCandidates.size()>;
 
-// The candidate with the least median, or `own` when that is less than 3 % worse (and a candidate).
+// The candidate with the least median, or `own` when that is less than 5 % worse (and a candidate).
 // Nothing with fewer than seven rounds: they would show the machine's other work.
 std::optional<Prefetching> ChoosePrefetching(const std::vector<PrefetchRound>& rounds,
                                              Prefetching own);
@@ -30,7 +30,7 @@ std::optional<Prefetching> ChoosePrefetching(const std::vector<PrefetchRound>& r
 bool CanTunePrefetch(const TableView& table);
 
 // Looks up random rows of `table`, at most 63 rounds, for `budget`; a round begins before it ends
-// and takes some 0.15 ms. Nothing when the rounds were too few. Precondition: the table's rows are
+// and takes some 0.6 ms. Nothing when the rounds were too few. Precondition: the table's rows are
 // in memory, of whatever values.
 std::optional<Prefetching> TunePrefetching(const TableView& table, const LookupBackend& backend,
                                            std::chrono::microseconds budget);

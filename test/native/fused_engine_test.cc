@@ -151,7 +151,7 @@ TEST_P(FusedEngineThreads, GiveTheSameBitsAndRunsAllocateNothing) {
   auto b =
       helped.engine->CreateContext({Bind("x", {kRows, 64}, &x)}, {Bind("y", {kRows, 64}, &three)});
   ASSERT_TRUE(a.ok() && b.ok());
-  for (const int64_t rows : {1, 2, 5, 6, 16, 17, 130, 500}) {
+  for (const int64_t rows : {1, 2, 3, 7, 8, 16, 17, 31, 32, 65, 130, 500}) {
     const gyrfalcon::testing::AllocationCounter allocations;
     const Status status = (*a)->Run(rows);
     const size_t allocated = allocations.count();

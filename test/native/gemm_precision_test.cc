@@ -56,8 +56,10 @@ Product Compute(const GemmKernels& kernels, Precision precision, const Problem& 
                   std::string(GemmKernelName(packed))};
   Epilogue epilogue;
   if (!problem.bias.empty()) epilogue.bias = problem.bias.data();
+  // Rows as of a long run: all of them in tiles, where there are tiles.
+  constexpr int64_t kRunRows = 1000;
   RunGemm({&packed, problem.x.data(), problem.k, problem.m, product.y.data(), problem.n, &epilogue,
-           scratch->data()});
+           scratch->data(), kRunRows});
   return product;
 }
 
@@ -294,6 +296,20 @@ TEST_F(PartsTest, RowsThatHaveNoPartsAreThePlainOnesAndTheOthersKeepTheirBits) {
     for (size_t i = 0; i < after.y.size(); ++i) {
       const bool odd = i / 40 == 3 || i / 40 == 39;
       ASSERT_EQ(after.y[i], odd ? plain.y[i] : before.y[i]) << bad << " at " << i;
+    }
+  }
+}
+
+// Blocks of a run are summed alike, however small: its rows decide, not theirs.
+TEST_F(PartsTest, AShortBlockHasTheBitsOfItsRun) {
+  if (WithTiles() == nullptr) return;
+  for (const Precision precision : {Precision::kF32, Precision::kBf16, Precision::kInt8}) {
+    Problem problem = Random(40, 70, 40, 24);
+    const Product whole = Compute(*WithTiles(), precision, problem);
+    for (const int64_t m : {int64_t{1}, int64_t{2}, int64_t{7}, int64_t{31}}) {
+      problem.m = m;
+      const Product block = Compute(*WithTiles(), precision, problem);
+      ASSERT_TRUE(std::equal(block.y.begin(), block.y.end(), whole.y.begin())) << m;
     }
   }
 }

@@ -51,9 +51,9 @@ class Product {
     Fill(&add_, size.m * add_stride_);
   }
 
-  // Runs the kernel, its columns in up to so many calls; false if memory beyond the result was
-  // written.
-  bool Run(int64_t parts = 1) {
+  // Runs the kernel as a block of so many rows, its columns in up to so many calls; false if memory
+  // beyond the result was written.
+  bool Run(int64_t run_rows = 0, int64_t parts = 1) {
     memory_ = Arena::Create(PackedBytes(kernels_, size_.k, size_.n, precision_)).value();
     packed_ = PackWeights(kernels_, w_.data(), size_.k, size_.n, precision_, memory_->data());
     const auto scratch = Arena::Create(GemmScratchBytes(packed_, size_.m)).value();
@@ -73,7 +73,7 @@ class Product {
       const int64_t first = units * part / parts * kColumnUnit;
       const int64_t end = std::min(units * (part + 1) / parts * kColumnUnit, size_.n);
       RunGemm({&packed_, x_.data(), x_stride_, size_.m, y_.data(), y_stride_, &epilogue,
-               scratch->data(), size_.m, first, parts == 1 ? 0 : end - first});
+               scratch->data(), run_rows, first, parts == 1 ? 0 : end - first});
     }
     for (size_t i = 0; i < y_.size(); ++i) {
       const auto row = static_cast<int64_t>(i) / y_stride_;
@@ -212,8 +212,11 @@ class GemmTest : public testing::TestWithParam<std::tuple<std::string, Precision
 
   void Check(const Case& size, const Extras& extras, uint32_t seed = 1) {
     Product product(kernels(), precision(), size, extras, seed);
-    EXPECT_TRUE(product.Run()) << "wrote outside of the result: " << Name(size);
-    EXPECT_LE(product.Error(), 1.0) << Name(size);
+    // By itself, and as the last block of a long run.
+    for (const int64_t run_rows : {int64_t{0}, int64_t{1000}}) {
+      EXPECT_TRUE(product.Run(run_rows)) << "wrote outside of the result: " << Name(size);
+      EXPECT_LE(product.Error(), 1.0) << Name(size);
+    }
   }
   static std::string Name(const Case& size) {
     return std::to_string(size.m) + "x" + std::to_string(size.k) + "x" + std::to_string(size.n);
@@ -291,10 +294,12 @@ TEST_P(GemmTest, ColumnsInPartsAreThoseOfTheWhole) {
         const Extras extras{true, ActFn::kPrelu, true, true, false, ActFn::kClip};
         Product whole(kernels(), precision(), {m, k, n}, extras, 5);
         Product parts(kernels(), precision(), {m, k, n}, extras, 5);
-        ASSERT_TRUE(whole.Run());
-        for (const int64_t count : {int64_t{2}, int64_t{3}, int64_t{5}}) {
-          ASSERT_TRUE(parts.Run(count)) << "wrote outside of the result";
-          ASSERT_EQ(parts.y(), whole.y()) << m << "x" << k << "x" << n << " in " << count;
+        for (const int64_t run_rows : {m, int64_t{1000}}) {
+          ASSERT_TRUE(whole.Run(run_rows));
+          for (const int64_t count : {int64_t{2}, int64_t{3}, int64_t{5}}) {
+            ASSERT_TRUE(parts.Run(run_rows, count)) << "wrote outside of the result";
+            ASSERT_EQ(parts.y(), whole.y()) << m << "x" << k << "x" << n << " in " << count;
+          }
         }
       }
     }

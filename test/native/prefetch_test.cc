@@ -34,15 +34,15 @@ TEST(PrefetchChoiceTest, TheLeastMedian) {
   EXPECT_EQ(ChoosePrefetching(rounds, kNone), kPrefetchCandidates[2]);
 }
 
-TEST(PrefetchChoiceTest, KeepsItsOwnWithinThreePercent) {
-  EXPECT_EQ(ChoosePrefetching({9, {1029, 2000, 1500, 1000, 1500, 1500}}, kFirst), kFirst);
-  EXPECT_EQ(ChoosePrefetching({9, {1030, 2000, 1500, 1000, 1500, 1500}}, kFirst),
+TEST(PrefetchChoiceTest, KeepsItsOwnWithinFivePercent) {
+  EXPECT_EQ(ChoosePrefetching({9, {1049, 2000, 1500, 1000, 1500, 1500}}, kFirst), kFirst);
+  EXPECT_EQ(ChoosePrefetching({9, {1050, 2000, 1500, 1000, 1500, 1500}}, kFirst),
             kPrefetchCandidates[3]);
-  EXPECT_EQ(ChoosePrefetching({9, {1029, 2000, 1500, 1000, 1500, 1500}}, kNone),
+  EXPECT_EQ(ChoosePrefetching({9, {1049, 2000, 1500, 1000, 1500, 1500}}, kNone),
             kPrefetchCandidates[3]);
   // As many lines, but steadily, is another choice.
   const Prefetching other{kFirst.lines, !kFirst.steady};
-  EXPECT_EQ(ChoosePrefetching({9, {1029, 2000, 1500, 1000, 1500, 1500}}, other),
+  EXPECT_EQ(ChoosePrefetching({9, {1049, 2000, 1500, 1000, 1500, 1500}}, other),
             kPrefetchCandidates[3]);
 }
 
