@@ -16,7 +16,7 @@ namespace gyrfalcon {
 
 // What is tried.
 inline constexpr std::array<Prefetching, 6> kPrefetchCandidates{
-    {{64, false}, {128, false}, {192, false}, {384, false}, {128, true}, {384, true}}};
+    {{64, false}, {192, false}, {384, false}, {128, true}, {384, true}, {768, true}}};
 
 // Nanoseconds of one round of lookups for each candidate.
 using PrefetchRound = std::array<int64_t, kPrefetchCandidates.size()>;

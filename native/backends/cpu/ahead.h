@@ -19,6 +19,8 @@ namespace gyrfalcon {
 namespace {
 
 constexpr int64_t kBurstLines = 256;
+// Steadily, no more rows ahead than these: the first ones of a request come in one burst.
+constexpr int64_t kSteadyRows = 192;
 
 // It counts cache lines, not rows, so that the distance fits wide and narrow tables alike. It reads
 // ids only to prefetch: the walk loads and checks them again.
@@ -27,7 +29,7 @@ class Ahead {
  public:
   explicit Ahead(const LookupRequest& request) : request_(request) {
     const Prefetching prefetch = PrefetchTarget(request.prefetch, Isa::kPrefetchLines);
-    target_ = prefetch.lines;
+    lines_ = target_ = prefetch.lines;
     burst_ = prefetch.steady ? 0 : kBurstLines;
     due_.size = 0;
   }
@@ -77,6 +79,8 @@ class Ahead {
         const BagGroup& group = request_.groups[group_];
         plan_ = PlanGroup(group, GroupRows(request_, group_));
         ++group_;
+        const int64_t most = kSteadyRows * plan_.lines;
+        target_ = burst_ == 0 && lines_ > most ? most : lines_;
         table_ = group.table.data;
         rows_ = static_cast<uint64_t>(group.table.rows);
         wide_ids_ = group.indices_are_64;
@@ -126,6 +130,7 @@ class Ahead {
   }
 
   const LookupRequest& request_;
+  int64_t lines_;  // asked for
   int64_t target_;
   int64_t burst_;  // lines that are prefetched at a time; 0: steadily
   int64_t in_flight_ = 0;

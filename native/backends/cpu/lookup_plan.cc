@@ -22,8 +22,9 @@ constexpr int64_t kZeroAdd = 0;
 
 // Emerald Rapids, bags of 20, nanoseconds a row of 72, 136, 256 and 512 bytes from memory (int8 and
 // f32 of 64 and 128 numbers, huge pages): in bursts 28, 40, 26 and 44, whatever the distance; row
-// by row 23, 36, 22 and 36 at 400 lines, and 49 for the last at 192.
-constexpr int64_t kIntelLines = 384;
+// by row 23, 36, 22 and 36 at 400 lines, and 49 for the last at 192. Under Zipf 1.05 that one takes
+// 24 at 192 and 384 lines and 17.5 at 768, which costs rows of 72 bytes a twentieth.
+constexpr int64_t kIntelLines = 768;
 constexpr int64_t kLeastIntelLines = 128;  // kernels whose own distance is less take longer a row
 
 }  // namespace
