@@ -100,6 +100,7 @@ void Planner::Add(const Step& step, int value) {
     if (step.weights != nullptr) {
       const auto bytes = static_cast<double>(WeightBytes(*step.weights));
       plan_.weight_bytes += bytes;
+      plan_.least_rows = std::max(plan_.least_rows, LeastBlockRows(*step.weights));
       if (step.most_parts > 1) plan_.shared_bytes += bytes;
     }
   } else {

@@ -38,6 +38,7 @@ struct Plan {
   double row_operations = 0;  // multiplications and additions, roughly, of one row
   double weight_bytes = 0;    // that every block reads
   double shared_bytes = 0;    // of them, in steps that have parts
+  int64_t least_rows = 1;     // of a block that is worth a thread
   // What steps point to.
   std::deque<std::vector<PairTile>> tiles;
   std::deque<std::vector<Operand>> parts;

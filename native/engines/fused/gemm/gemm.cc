@@ -287,6 +287,10 @@ size_t WeightBytes(const PackedWeights& weights) {
   return static_cast<size_t>(weights.k * weights.n) * BytesOf(weights.kernel->weight);
 }
 
+int64_t LeastBlockRows(const PackedWeights& weights) {
+  return weights.kernel->tiles == Tiles::kPanels ? kTileRows : 1;
+}
+
 void RunGemm(const GemmArgs& args) {
   if (args.m > 0) args.weights->kernel->run(args);
 }

@@ -115,6 +115,9 @@ size_t GemmScratchBytes(const PackedWeights& weights, int64_t m);
 // Bytes of weights that a run reads, about.
 size_t WeightBytes(const PackedWeights& weights);
 
+// Fewer rows than these take about as long: a run is not divided into smaller blocks.
+int64_t LeastBlockRows(const PackedWeights& weights);
+
 void RunGemm(const GemmArgs& args);
 
 // What computes these weights, for reports: "f32", "bf16", "bf16 dot", "int8", "int8 dot".
