@@ -183,8 +183,7 @@ Status FusedContext::Run(int64_t rows) {
       plan_.row_operations * static_cast<double>(rows) / kOperationsPerNanosecond +
       plan_.weight_bytes / kBytesPerNanosecond;
   const auto whole_nanoseconds = static_cast<int64_t>(std::min(nanoseconds, 1e15));
-  const int threads =
-      static_cast<int>(std::clamp<int64_t>(rows / plan_.least_rows, 1, threads_));
+  const int threads = static_cast<int>(std::clamp<int64_t>(rows / plan_.least_rows, 1, threads_));
   if (threads_ == 1 || nanoseconds < kAloneNanoseconds) {
     RunBlocks(this, 0);
   } else if (rows <= std::min(kFewRows, block_) && plan_.shared_bytes >= SharedBytes()) {
