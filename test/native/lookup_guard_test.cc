@@ -119,6 +119,41 @@ TEST_P(LookupGuardTest, NoAccessOutside) {
   }
 }
 
+// The ids that are read ahead, from group to group: rows of many lines before and behind rows of
+// one.
+TEST_P(LookupGuardTest, NoIdOutsideIsReadAhead) {
+  constexpr int64_t kRows = 50;
+  constexpr int64_t kBatch = 40;
+  std::mt19937_64 random(5);
+  const auto wide = RandomTable(kRows, 256, Storage::kF32, &random);
+  const auto narrow = RandomTable(kRows, 4, Storage::kF32, &random);
+  for (const Edge edge : {Edge::kBegin, Edge::kEnd}) {
+    for (const Prefetching prefetch :
+         {Prefetching{768, true}, {100, true}, {1, true}, {768, false}, {1, false}}) {
+      for (const int64_t count : {1, 3, 20}) {
+        std::vector<std::unique_ptr<GuardedBytes>> keep;
+        std::vector<BagGroup> groups;
+        for (const bool is_wide : {true, false, false, true, false}) {
+          BagGroup group;
+          group.table = is_wide ? wide->view : narrow->view;
+          group.count = group.index_row_stride = count;
+          const std::vector<int32_t> ids(static_cast<size_t>(kBatch * count), 7);
+          group.indices = Copy(ids, edge, &keep)->data();
+          group.out_row_stride = group.table.dim;
+          const std::vector<float> out(static_cast<size_t>(kBatch * group.out_row_stride));
+          group.out = Copy(out, edge, &keep)->As<float>();
+          groups.push_back(group);
+        }
+        LookupRequest request{groups.data(), groups.size(), 0, kBatch, OutOfRange::kError};
+        request.prefetch = prefetch;
+        LookupReport report;
+        GetParam().run(request, &report);
+        EXPECT_FALSE(report.failed);
+      }
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Backends, LookupGuardTest, ::testing::ValuesIn(LookupBackends()),
                          BackendName);
 

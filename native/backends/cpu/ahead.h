@@ -59,11 +59,13 @@ class Ahead {
   }
 
   void Refill() {
-    while (in_flight_ < target_ + burst_) {
+    for (;;) {
       if (left_ == 0 && !NextRun()) {
         target_ = INT64_MIN;
         return;
       }
+      // Looked at here, because a group of shorter rows has a lower target.
+      if (in_flight_ >= target_ + burst_) return;
       if (wide_ids_) {
         Advance<int64_t>();
       } else {
