@@ -17,10 +17,13 @@ export interface Capabilities {
     products: string | null;
     available: string[];
     unavailable: { name: string; reason: string }[];
-    /** Cache lines that lookups prefetch ahead, steadily or in bursts, and who said so; null as `isa`. */
+    /**
+     * Cache lines that lookups prefetch ahead, in which order (GYRFALCON_PREFETCH), and who said so;
+     * null as `isa`.
+     */
     prefetch: {
       lines: number;
-      steady: boolean;
+      order: 'bursts' | 'steady' | 'near';
       source: 'default' | 'environment' | 'cached' | 'tuned';
     } | null;
   };

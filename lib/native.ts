@@ -240,7 +240,7 @@ export interface Native {
     unavailable: { name: string; reason: string }[];
     prefetch: {
       lines: number;
-      steady: boolean;
+      order: 'bursts' | 'steady' | 'near';
       source: 'default' | 'environment' | 'cached' | 'tuned';
     } | null;
   };

@@ -21,6 +21,7 @@
 
 #include "backends/lookup.h"
 #include "backends/row_format.h"
+#include "core/prefetch_text.h"
 
 namespace gyrfalcon {
 namespace {
@@ -187,7 +188,7 @@ void Register(const std::string& kind, const Case& one, const LookupBackend& bac
     name += "/tables:" + std::to_string(one.groups) + "/batch:" + std::to_string(one.batch);
   }
   if (prefetch.lines >= 0) {
-    name += (prefetch.steady ? "/steady:" : "/bursts:") + std::to_string(prefetch.lines);
+    name += '/' + PrefetchText(prefetch);
   }
   benchmark::RegisterBenchmark(name.c_str(), [one, backend, prefetch](benchmark::State& state) {
     Measure(state, one, backend, prefetch);
@@ -216,9 +217,10 @@ const bool kRegistered = [] {
     for (const int64_t hotness : {1, 40}) {
       for (const Storage storage : {Storage::kF32, Storage::kInt8, Storage::kInt4}) {
         for (const int64_t lines : {0, 32, 64, 128, 192, 384, 768}) {
-          for (const bool steady : {false, true}) {
+          for (const PrefetchOrder order :
+               {PrefetchOrder::kBursts, PrefetchOrder::kSteady, PrefetchOrder::kNear}) {
             Register("prefetch", {storage, dim, hotness, 1, kBatch}, backends.front(),
-                     {lines, steady});
+                     {lines, order});
           }
         }
       }

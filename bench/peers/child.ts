@@ -19,18 +19,30 @@ export function canPin(): boolean {
   return pinnable;
 }
 
+/** A command and its arguments, bound to these cores where that is possible. */
+export function pinned(
+  cores: readonly number[],
+  command: string,
+  args: readonly string[],
+): [string, string[]] {
+  if (!canPin()) return [command, [...args]];
+  return ['taskset', ['-c', cores.join(','), command, ...args]];
+}
+
 export class Child {
   readonly #process: ChildProcess;
   readonly #frames: AsyncGenerator<Frame>;
   #stderr = '';
   #failed: Error | undefined;
 
-  /** `cores`: how many, from the first one on. */
-  constructor(command: string, args: readonly string[], cores: number, env: NodeJS.ProcessEnv) {
-    const list = Array.from({ length: cores }, (_, i) => i).join(',');
-    const [file, all] = canPin()
-      ? ['taskset', ['-c', list, command, ...args]]
-      : [command, [...args]];
+  /** `cores`: their numbers. */
+  constructor(
+    command: string,
+    args: readonly string[],
+    cores: readonly number[],
+    env: NodeJS.ProcessEnv,
+  ) {
+    const [file, all] = pinned(cores, command, args);
     this.#process = spawn(file, all, {
       stdio: ['pipe', 'pipe', 'pipe'],
       env: { ...process.env, ...env },

@@ -9,12 +9,12 @@ import { currentLoad, describeEnvironment } from './environment.js';
 import { judge } from './goals.js';
 import { renderHtml } from './html.js';
 import { measureMemory } from './memory-limits.js';
-import { type Options, parseOptions, portableArguments, USAGE } from './options.js';
+import { coresOf, type Options, parseOptions, portableArguments, USAGE } from './options.js';
 import type { Result } from './result.js';
 import { runBags } from './run-bags.js';
 import { runWorkload } from './run-models.js';
 import { renderResult } from './text.js';
-import { WORKLOADS } from './workloads.js';
+import { BAGS, WORKLOADS } from './workloads.js';
 
 /** A write that is under way may put a file into a folder that is being emptied. */
 const REMOVAL = { recursive: true, force: true, maxRetries: 5, retryDelay: 20 } as const;
@@ -23,11 +23,15 @@ const RESULTS = fileURLToPath(new URL('../../../../bench/results/', import.meta.
 
 async function measure(options: Options, folder: string): Promise<Result> {
   const environment = describeEnvironment();
-  const memory = measureMemory(options.threads, folder);
+  const memory = measureMemory(
+    options.threads.map((threads) => coresOf(options, threads)),
+    folder,
+  );
   const context = new Context(options, folder);
   for (const name of options.workloads) {
     const workload = WORKLOADS.find((one) => one.name === name);
-    if (workload === undefined) await runBags(context);
+    const bags = BAGS.filter((bag) => bag.name === name || name === 'bags');
+    if (workload === undefined) await runBags(context, bags);
     else await runWorkload(context, workload);
   }
   environment.load.push(currentLoad());

@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { pinned } from './child.js';
 
 export interface MemoryLimits {
   readonly threads: number;
@@ -19,7 +20,7 @@ const MEBIBYTES = 1024;
 
 /** @returns why not, where there is no compiler */
 export function measureMemory(
-  threads: readonly number[],
+  cores: readonly (readonly number[])[],
   directory: string,
 ): MemoryLimits[] | string {
   const program = join(directory, 'memory-limits');
@@ -30,8 +31,9 @@ export function measureMemory(
     return `expected a C++ compiler but ${compiler} gave ${built.error?.message ?? built.stderr.trim()}`;
   }
   const found: MemoryLimits[] = [];
-  for (const count of threads) {
-    const run = spawnSync(program, [String(count), String(MEBIBYTES)], { encoding: 'utf8' });
+  for (const list of cores) {
+    const [file, all] = pinned(list, program, [String(list.length), String(MEBIBYTES)]);
+    const run = spawnSync(file, all, { encoding: 'utf8' });
     if (run.status !== 0) return `expected figures but the program ended with ${run.status}`;
     found.push(JSON.parse(run.stdout) as MemoryLimits);
   }

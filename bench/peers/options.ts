@@ -2,7 +2,7 @@
 import { parseArgs } from 'node:util';
 import type { Access } from './requests.js';
 import { PEERS } from './sides.js';
-import { WORKLOADS } from './workloads.js';
+import { BAGS, WORKLOADS } from './workloads.js';
 
 export const PRECISIONS = ['f32', 'bf16', 'int8'] as const;
 const TABLES = ['f32', 'f16', 'bf16', 'int8', 'int4'] as const;
@@ -21,6 +21,7 @@ export interface Options {
   readonly access: readonly Access[];
   readonly batch: readonly number[];
   readonly threads: readonly number[];
+  readonly cores: readonly number[];
   readonly peers: readonly string[];
   readonly variants: readonly Variant[];
   readonly rounds: number;
@@ -39,10 +40,12 @@ export interface Options {
 
 export const USAGE = `npm run bench:peers -- [options]
 
-  --workload LIST   ${[...WORKLOADS.map(({ name }) => name), 'bags'].join(', ')}
+  --workload LIST   ${WORKLOADS.map(({ name }) => name).join(', ')};
+                    bags, or some of them: ${BAGS.map(({ name }) => name).join(', ')}
   --access LIST     uniform, zipf (exponent 1.05), zipf:EXPONENT
   --batch LIST      rows of a call, for models
   --threads LIST
+  --cores LIST      a side gets as many of them as it has threads, from the first one on
   --peer LIST       ${PEERS.map(({ name }) => name).join(', ')}
   --variant LIST    ours: PRECISION or PRECISION+TABLES, such as f32, bf16, f32+int8;
                     ${PRECISIONS.join(', ')}; tables ${TABLES.join(', ')}
@@ -70,6 +73,7 @@ export function parseOptions(args: readonly string[]): Options | 'help' {
       access: { type: 'string', default: 'uniform,zipf' },
       batch: { type: 'string', default: '1,16,128,512' },
       threads: { type: 'string', default: '1,2' },
+      cores: { type: 'string' },
       peer: { type: 'string', default: PEERS.map(({ name }) => name).join(',') },
       variant: { type: 'string', default: 'f32,bf16,f32+int8' },
       engine: { type: 'string' },
@@ -88,12 +92,22 @@ export function parseOptions(args: readonly string[]): Options | 'help' {
     },
   });
   if (values.help) return 'help';
-  const known = [...WORKLOADS.map(({ name }) => name), 'bags'];
+  const known = [...WORKLOADS, ...BAGS].map(({ name }) => name).concat('bags');
+  const threads = list(values.threads).map((text) => number(text, 'threads', 1, 1024));
+  const cores =
+    values.cores === undefined
+      ? []
+      : list(values.cores).map((text) => number(text, 'cores', 0, 65_535));
+  const most = Math.max(...threads);
+  if (values.cores !== undefined && new Set(cores).size < most) {
+    throw new Error(`expected ${most} different cores but received ${values.cores}`);
+  }
   return {
     workloads: several(list(values.workload), known, 'workload'),
     access: list(values.access).map(parseAccess),
     batch: list(values.batch).map((text) => number(text, 'batch', 1, 65_536)),
-    threads: list(values.threads).map((text) => number(text, 'threads', 1, 1024)),
+    threads,
+    cores,
     peers: several(
       list(values.peer),
       PEERS.map(({ name }) => name),
@@ -157,6 +171,12 @@ function number(text: string, option: string, least: number, most: number, whole
   throw new Error(
     `expected ${least} to ${most} for ${option} but received ${JSON.stringify(text)}`,
   );
+}
+
+/** Those that a side with so many threads runs on: the machine's first ones by default. */
+export function coresOf({ cores }: Pick<Options, 'cores'>, threads: number): number[] {
+  if (cores.length === 0) return Array.from({ length: threads }, (_, i) => i);
+  return cores.slice(0, threads);
 }
 
 export const accessName = (access: Access): string =>

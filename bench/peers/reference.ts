@@ -58,7 +58,7 @@ export async function referenceOutputs(
   await writeSmall(spec, model, small, directory);
   const peer = PEERS.find(({ name }) => name === 'onnxruntime-node');
   if (peer === undefined) throw new Error('expected onnxruntime-node among the peers');
-  const child = startPeer(peer, 1, '');
+  const child = startPeer(peer, [0], '');
   try {
     await child.load({ kind: 'model', model: directory, threads: 1 });
     const dense = ring.dense.subarray(0, rows * ring.denseWidth);

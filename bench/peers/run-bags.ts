@@ -5,20 +5,20 @@ import type { Child } from './child.js';
 import { type Agreement, agree, F32_BOUND } from './compare.js';
 import type { Context } from './context.js';
 import { generateBag } from './generate.js';
-import { accessName } from './options.js';
+import { accessName, coresOf } from './options.js';
 import { referenceBags } from './reference.js';
 import { type RequestShape, type Ring, sweepRing } from './requests.js';
 import { interleave } from './rounds.js';
 import type { LoadCommand } from './side-loop.js';
 import { PEERS, type Peer, startOurs, startPeer } from './sides.js';
-import { BAGS, type BagWorkload, rowBytes } from './workloads.js';
+import { type BagWorkload, rowBytes } from './workloads.js';
 
 const BATCH = 512;
 const TABLE_BYTES = 1.2e9;
 const CHECKED_REQUESTS = 2;
 
-export async function runBags(context: Context): Promise<void> {
-  for (const bag of BAGS) {
+export async function runBags(context: Context, bags: readonly BagWorkload[]): Promise<void> {
+  for (const bag of bags) {
     await runBag(context, bag);
     context.forgetRings();
   }
@@ -64,8 +64,9 @@ async function runPeer(
   const { threads, rows = 1, dataOffset = 0, file = '' } = command;
   const shape: RequestShape = { batch: BATCH, dense: 0, tables: [{ rows, hotness: bag.hotness }] };
   const width = rowBytes(bag.storage, bag.dim);
-  const ours = startOurs(threads);
-  const child = startPeer(peer, threads, options.python);
+  const cores = coresOf(options, threads);
+  const ours = startOurs(cores);
+  const child = startPeer(peer, cores, options.python);
   try {
     context.sides[`${peer.name}, bags, threads ${threads}`] = await child.load(command);
     context.sides['gyrfalcon, bags'] = await ours.load(command);

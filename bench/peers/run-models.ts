@@ -7,7 +7,7 @@ import { type Agreement, agree, checkVariety, F32_BOUND, PRECISION_BOUNDS } from
 import type { Context } from './context.js';
 import { availableMemory } from './environment.js';
 import { generateModel, MODEL_FILE, type ModelSpec, SPEC_FILE } from './generate.js';
-import { accessName, type Variant } from './options.js';
+import { accessName, coresOf, type Variant } from './options.js';
 import { originalTables, referenceOutputs, tablesOfBundle } from './reference.js';
 import type { Access, RequestShape, Ring } from './requests.js';
 import { sweepRing } from './requests.js';
@@ -89,7 +89,7 @@ async function runPeer(
   const label = `${workload.name}, ${peer.name}, threads ${threads}`;
   if (variants.every(({ tables }) => workload.interaction === 'none' && tables !== undefined))
     return;
-  const child = startPeer(peer, threads, options.python);
+  const child = startPeer(peer, coresOf(options, threads), options.python);
   try {
     context.sides[`${peer.name}, threads ${threads}`] = await child.load({
       kind: 'model',
@@ -139,7 +139,7 @@ async function withOurs(
   const { context, workload } = prepared;
   const { engine } = context.options;
   const bundle = await prepared.bundle(variant.tables);
-  const ours = startOurs(threads);
+  const ours = startOurs(coresOf(context.options, threads));
   try {
     context.sides[`gyrfalcon ${workload.name} ${variant.name}, threads ${threads}`] =
       await ours.load({

@@ -65,9 +65,11 @@ const here = (file: string): string => fileURLToPath(new URL(file, import.meta.u
 /** Python sources stay where they are: this file runs from build/bench/bench/peers. */
 const sources = here('../../../../bench/peers/python/serve.py');
 
-export function startPeer(peer: Peer, threads: number, python: string): Child {
-  if ('node' in peer.entry) return startNode(peer.entry.node, threads);
-  return new Child(python, ['-u', sources, peer.entry.python], threads, {
+/** As many threads as cores. */
+export function startPeer(peer: Peer, cores: readonly number[], python: string): Child {
+  if ('node' in peer.entry) return startNode(peer.entry.node, cores);
+  const threads = cores.length;
+  return new Child(python, ['-u', sources, peer.entry.python], cores, {
     OMP_NUM_THREADS: String(threads),
     MKL_NUM_THREADS: String(threads),
     PYTHONDONTWRITEBYTECODE: '1',
@@ -76,10 +78,10 @@ export function startPeer(peer: Peer, threads: number, python: string): Child {
   });
 }
 
-export function startOurs(threads: number): Child {
-  return startNode('side-gyrfalcon.js', threads);
+export function startOurs(cores: readonly number[]): Child {
+  return startNode('side-gyrfalcon.js', cores);
 }
 
-function startNode(entry: string, threads: number): Child {
-  return new Child(process.execPath, ['--max-semi-space-size=16', here(entry)], threads, {});
+function startNode(entry: string, cores: readonly number[]): Child {
+  return new Child(process.execPath, ['--max-semi-space-size=16', here(entry)], cores, {});
 }

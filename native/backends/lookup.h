@@ -62,10 +62,16 @@ struct BagGroup {
 
 enum class OutOfRange : uint8_t { kError, kZero };
 
+enum class PrefetchOrder : uint8_t {
+  kBursts,  // many rows at a time, into the second-level cache
+  kSteady,  // a row with each row that is read, into the second-level cache
+  kNear,    // as many rows as are read next before they are, into the first-level cache
+};
+
 // How rows are prefetched. Which is better depends on the CPU; results do not.
 struct Prefetching {
-  int64_t lines = -1;   // how far ahead, in 64-byte lines; 0: not at all
-  bool steady = false;  // a row with each row that is read; else many at a time, in bursts
+  int64_t lines = -1;  // how far ahead, in 64-byte lines; 0: not at all
+  PrefetchOrder order = PrefetchOrder::kBursts;
   bool operator==(const Prefetching&) const = default;
 };
 
@@ -100,7 +106,7 @@ struct LookupReport {
 struct LookupBackend {
   std::string_view name;  // "reference", "scalar", "avx2", "avx512", "neon"
   void (*run)(const LookupRequest& request, LookupReport* report);
-  Prefetching prefetch = {0, false};  // by its own choice
+  Prefetching prefetch = {0};  // by its own choice
 };
 
 // How every backend prefetches from its next run on; kUsualPrefetch: as each chooses. Any thread.

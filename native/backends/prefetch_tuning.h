@@ -15,8 +15,15 @@
 namespace gyrfalcon {
 
 // What is tried.
-inline constexpr std::array<Prefetching, 6> kPrefetchCandidates{
-    {{64, false}, {192, false}, {384, false}, {128, true}, {384, true}, {768, true}}};
+inline constexpr std::array<Prefetching, 7> kPrefetchCandidates{{
+    {64, PrefetchOrder::kBursts},
+    {192, PrefetchOrder::kBursts},
+    {384, PrefetchOrder::kBursts},
+    {128, PrefetchOrder::kSteady},
+    {384, PrefetchOrder::kSteady},
+    {768, PrefetchOrder::kSteady},
+    {128, PrefetchOrder::kNear},
+}};
 
 // Nanoseconds of one round of lookups for each candidate.
 using PrefetchRound = std::array<int64_t, kPrefetchCandidates.size()>;

@@ -14,6 +14,7 @@
 #include "backends/prefetch_tuning.h"
 #include "bundle/file.h"
 #include "bundle/hex.h"
+#include "core/prefetch_text.h"
 #include "core/xxh64.h"
 
 namespace gyrfalcon {
@@ -26,8 +27,7 @@ std::string Absolute(const char* variable) {
 
 // All that a file may hold.
 std::string Content(const std::string& key, Prefetching prefetch) {
-  return "gyrfalcon prefetch 2\n" + key + "\n" + std::to_string(prefetch.lines) +
-         (prefetch.steady ? " steady\n" : " bursts\n");
+  return "gyrfalcon prefetch 3\n" + key + "\n" + PrefetchText(prefetch) + "\n";
 }
 
 // Nothing when the file is anything but a regular one of this user's.

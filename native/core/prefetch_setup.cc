@@ -1,6 +1,5 @@
 #include "core/prefetch_setup.h"
 
-#include <charconv>
 #include <cstdlib>
 #include <optional>
 #include <utility>
@@ -8,31 +7,14 @@
 #include "backends/cpu/dispatch.h"
 #include "backends/prefetch_tuning.h"
 #include "core/prefetch_cache.h"
+#include "core/prefetch_text.h"
 
 namespace gyrfalcon {
 namespace {
 
-constexpr int64_t kMostLines = 4096;
-
 std::string Variable(const char* name) {
   const char* const text = std::getenv(name);
   return text == nullptr ? "" : text;
-}
-
-// Steady or in bursts: as the backend does it, where the setting does not say.
-std::optional<Prefetching> Parse(std::string_view text, bool steady) {
-  const size_t colon = text.find(':');
-  if (colon != std::string_view::npos) {
-    const std::string_view how = text.substr(colon + 1);
-    if (how != "steady" && how != "bursts") return std::nullopt;
-    steady = how == "steady";
-    text = text.substr(0, colon);
-  }
-  int64_t lines = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), lines);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  if (lines < 0 || lines > kMostLines) return std::nullopt;
-  return Prefetching{lines, steady};
 }
 
 }  // namespace
@@ -79,7 +61,7 @@ void PrefetchSetup::Consider(const TableView& table, const LookupBackend& backen
   const std::string key = surroundings_.cpu + " " + std::string(backend.name);
   if (!looked_) {
     looked_ = true;
-    if (const auto prefetch = Parse(surroundings_.setting, backend.prefetch.steady)) {
+    if (const auto prefetch = ParsePrefetch(surroundings_.setting, backend.prefetch.order)) {
       Set(*prefetch, PrefetchSource::kEnvironment);
       return;
     }

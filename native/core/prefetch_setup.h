@@ -20,8 +20,7 @@ std::string_view PrefetchSourceName(PrefetchSource source);
 
 // What a decision depends on besides the table.
 struct PrefetchSurroundings {
-  std::string setting;  // GYRFALCON_PREFETCH: lines from 0 to 4096, perhaps with ":steady" or
-                        // ":bursts" behind, "off", or anything else
+  std::string setting;  // GYRFALCON_PREFETCH: what ParsePrefetch reads, "off", or anything else
   bool tune = true;     // false in CI, whose machines are busy and alike to nobody's
   std::string cache_directory;  // empty: nothing is kept
   std::string cpu;

@@ -5,6 +5,7 @@
 #include "backends/lookup.h"
 #include "core/error_code.h"
 #include "core/prefetch_setup.h"
+#include "core/prefetch_text.h"
 #include "engines/fused/gemm/gemm.h"
 #include "napi/guard.h"
 
@@ -29,7 +30,7 @@ Napi::Value Cpu(const Napi::CallbackInfo& info) {
     Napi::Object prefetch = Napi::Object::New(env);
     const Prefetching current = CurrentPrefetching(*active);
     prefetch.Set("lines", static_cast<double>(current.lines));
-    prefetch.Set("steady", current.steady);
+    prefetch.Set("order", std::string(PrefetchOrderName(current.order)));
     prefetch.Set("source", std::string(PrefetchSourceName(PrefetchSetup::Shared().source())));
     object.Set("prefetch", prefetch);
   }

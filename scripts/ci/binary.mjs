@@ -16,7 +16,7 @@ function isaObjects() {
 }
 
 // Into the second-level cache, as the walk over a request asks for.
-const PREFETCH = /\tprefetcht1\b|\tprfm\s+pldl2keep\b/g;
+const PREFETCH = /\tprefetcht[01]\b|\tprfm\s+pldl[12]keep\b/g;
 // For ids of 32 and of 64 bits, each line of a row and the row's last byte.
 const LEAST_PREFETCHES = 4;
 

@@ -199,13 +199,15 @@ TEST(LookupPrefetchTest, DistanceChangesNoResult) {
     request.groups.push_back(group);
   }
   const LookupOutcome expected = RunCase(request, Reference());
-  for (const bool steady : {false, true}) {
+  constexpr PrefetchOrder kOrders[] = {PrefetchOrder::kBursts, PrefetchOrder::kSteady,
+                                       PrefetchOrder::kNear};
+  for (const PrefetchOrder order : kOrders) {
     for (const int64_t lines :
          {int64_t{0}, int64_t{1}, int64_t{7}, int64_t{100}, int64_t{1} << 40, int64_t{-1}}) {
-      const Prefetching set = lines < 0 ? kUsualPrefetch : Prefetching{lines, steady};
+      const Prefetching set = lines < 0 ? kUsualPrefetch : Prefetching{lines, order};
       SetPrefetching(set);
       for (const LookupBackend& backend : LookupBackends()) {
-        const Prefetching current = backend.name == "reference" ? Prefetching{0, false} : set;
+        const Prefetching current = backend.name == "reference" ? Prefetching{0} : set;
         EXPECT_EQ(CurrentPrefetching(backend), lines < 0 ? backend.prefetch : current);
         EXPECT_TRUE(SameOutcome(request, expected, RunCase(request, backend))) << backend.name;
       }
@@ -214,24 +216,42 @@ TEST(LookupPrefetchTest, DistanceChangesNoResult) {
 }
 
 TEST(LookupPrefetchTest, RequestBeforeSettingBeforeOwnChoice) {
-  const Prefetching own = OwnPrefetching(5);
-  EXPECT_EQ(own, (Prefetching{5, false}));
-  EXPECT_EQ(PrefetchTarget({3, true}, 5), (Prefetching{3, true}));
-  EXPECT_EQ(PrefetchTarget(kUsualPrefetch, 5), own);
-  EXPECT_EQ(PrefetchTarget({0, false}, 5).lines, INT64_MIN);
-  SetPrefetching({4, true});
-  EXPECT_EQ(PrefetchTarget({3, false}, 5), (Prefetching{3, false}));
-  EXPECT_EQ(PrefetchTarget(kUsualPrefetch, 5), (Prefetching{4, true}));
-  SetPrefetching({0, false});
+  constexpr Prefetching kAsked{3, PrefetchOrder::kSteady};
+  constexpr Prefetching kSet{4, PrefetchOrder::kNear};
+  EXPECT_EQ(PrefetchTarget(kAsked, 5), kAsked);
+  EXPECT_EQ(PrefetchTarget(kUsualPrefetch, 5), Prefetching{5});
+  EXPECT_EQ(PrefetchTarget({0}, 5).lines, INT64_MIN);
+  SetPrefetching(kSet);
+  EXPECT_EQ(PrefetchTarget(kAsked, 5), kAsked);
+  EXPECT_EQ(PrefetchTarget(kUsualPrefetch, 5), kSet);
+  SetPrefetching({0});
   EXPECT_EQ(PrefetchTarget(kUsualPrefetch, 5).lines, INT64_MIN);
   SetPrefetching(kUsualPrefetch);
 }
 
+TEST(LookupPrefetchTest, OwnChoiceByMaker) {
+  CpuFeatures cpu;
+  EXPECT_EQ(OwnPrefetching(cpu, 192), Prefetching{192});
+  cpu.amd_family = 0x19;
+  EXPECT_EQ(OwnPrefetching(cpu, 192), Prefetching{192});
+  cpu.amd_family = 0x1a;
+  EXPECT_EQ(OwnPrefetching(cpu, 128), (Prefetching{128, PrefetchOrder::kNear}));
+  EXPECT_EQ(OwnPrefetching(cpu, 127), Prefetching{127});
+  cpu = {};
+  cpu.intel = true;
+  EXPECT_EQ(OwnPrefetching(cpu, 128), (Prefetching{768, PrefetchOrder::kSteady}));
+  EXPECT_EQ(OwnPrefetching(cpu, 127), Prefetching{127});
+}
+
 #if defined(__x86_64__)
-TEST(LookupPrefetchTest, VectorKernelsOnIntelPrefetchSteadily) {
-  for (const LookupBackend& backend : LookupBackends()) {
+TEST(LookupPrefetchTest, BackendsMakeTheChoiceOfTheirCpu) {
+  CpuFeatures cpu = DetectCpu();
+  EXPECT_FALSE(cpu.intel && cpu.amd_family > 0);
+  cpu.intel = false;
+  cpu.amd_family = 0x1a;
+  for (const LookupBackend& backend : ChooseLookupBackends(cpu).backends) {
     const bool vectors = backend.name == "avx512" || backend.name == "avx2";
-    EXPECT_EQ(backend.prefetch.steady, vectors && DetectCpu().intel) << backend.name;
+    EXPECT_EQ(backend.prefetch.order == PrefetchOrder::kNear, vectors) << backend.name;
   }
 }
 #endif

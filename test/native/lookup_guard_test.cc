@@ -128,8 +128,13 @@ TEST_P(LookupGuardTest, NoIdOutsideIsReadAhead) {
   const auto wide = RandomTable(kRows, 256, Storage::kF32, &random);
   const auto narrow = RandomTable(kRows, 4, Storage::kF32, &random);
   for (const Edge edge : {Edge::kBegin, Edge::kEnd}) {
-    for (const Prefetching prefetch :
-         {Prefetching{768, true}, {100, true}, {1, true}, {768, false}, {1, false}}) {
+    for (const Prefetching prefetch : {Prefetching{768, PrefetchOrder::kSteady},
+                                       {100, PrefetchOrder::kSteady},
+                                       {1, PrefetchOrder::kSteady},
+                                       {768, PrefetchOrder::kNear},
+                                       {1, PrefetchOrder::kNear},
+                                       {768},
+                                       {1}}) {
       for (const int64_t count : {1, 3, 20}) {
         std::vector<std::unique_ptr<GuardedBytes>> keep;
         std::vector<BagGroup> groups;

@@ -11,6 +11,7 @@
 #include <fstream>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "backends/prefetch_tuning.h"
@@ -23,10 +24,10 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr Prefetching kFirst = kPrefetchCandidates[0];
-constexpr Prefetching kNone{77, false};  // no candidate
+constexpr Prefetching kNone{77};  // no candidate
 
 TEST(PrefetchChoiceTest, TheLeastMedian) {
-  std::vector<PrefetchRound> rounds(9, {100, 90, 80, 60, 85, 95});
+  std::vector<PrefetchRound> rounds(9, {100, 90, 80, 60, 85, 95, 99});
   EXPECT_EQ(ChoosePrefetching(rounds, kNone), kPrefetchCandidates[3]);
   for (int i = 0; i < 4; ++i) rounds[static_cast<size_t>(i)][3] = 10'000;  // less than half stalled
   EXPECT_EQ(ChoosePrefetching(rounds, kNone), kPrefetchCandidates[3]);
@@ -35,20 +36,21 @@ TEST(PrefetchChoiceTest, TheLeastMedian) {
 }
 
 TEST(PrefetchChoiceTest, KeepsItsOwnWithinFivePercent) {
-  EXPECT_EQ(ChoosePrefetching({9, {1049, 2000, 1500, 1000, 1500, 1500}}, kFirst), kFirst);
-  EXPECT_EQ(ChoosePrefetching({9, {1050, 2000, 1500, 1000, 1500, 1500}}, kFirst),
+  EXPECT_EQ(ChoosePrefetching({9, {1049, 2000, 1500, 1000, 1500, 1500, 1500}}, kFirst), kFirst);
+  EXPECT_EQ(ChoosePrefetching({9, {1050, 2000, 1500, 1000, 1500, 1500, 1500}}, kFirst),
             kPrefetchCandidates[3]);
-  EXPECT_EQ(ChoosePrefetching({9, {1049, 2000, 1500, 1000, 1500, 1500}}, kNone),
+  EXPECT_EQ(ChoosePrefetching({9, {1049, 2000, 1500, 1000, 1500, 1500, 1500}}, kNone),
             kPrefetchCandidates[3]);
   // As many lines, but steadily, is another choice.
-  const Prefetching other{kFirst.lines, !kFirst.steady};
-  EXPECT_EQ(ChoosePrefetching({9, {1049, 2000, 1500, 1000, 1500, 1500}}, other),
+  ASSERT_NE(kFirst.order, PrefetchOrder::kSteady);
+  const Prefetching other{kFirst.lines, PrefetchOrder::kSteady};
+  EXPECT_EQ(ChoosePrefetching({9, {1049, 2000, 1500, 1000, 1500, 1500, 1500}}, other),
             kPrefetchCandidates[3]);
 }
 
 TEST(PrefetchChoiceTest, NothingFromFewRounds) {
-  EXPECT_EQ(ChoosePrefetching({6, {1, 2, 3, 4, 5, 6}}, kNone), std::nullopt);
-  EXPECT_EQ(ChoosePrefetching({7, {1, 2, 3, 4, 5, 6}}, kNone), kFirst);
+  EXPECT_EQ(ChoosePrefetching({6, {1, 2, 3, 4, 5, 6, 7}}, kNone), std::nullopt);
+  EXPECT_EQ(ChoosePrefetching({7, {1, 2, 3, 4, 5, 6, 7}}, kNone), kFirst);
   EXPECT_EQ(ChoosePrefetching({}, kNone), std::nullopt);
 }
 
@@ -125,11 +127,12 @@ TEST_F(PrefetchCacheTest, AnythingElseIsNothing) {
     Write(bad);
     EXPECT_EQ(Read(), std::nullopt) << at;
   }
-  const std::string before = good.substr(0, good.find("64"));
+  ASSERT_TRUE(good.ends_with("\n64:bursts\n")) << good;
+  const std::string before = good.substr(0, good.find("64:"));
   for (const std::string& bad :
-       {good + "\n", good + std::string(1, '\0'), before + "064 bursts\n", before + "-64 bursts\n",
-        before + "64 steady\n", before + "64\n", before + "9223372036854775807 bursts\n",
-        before + "1 bursts\n", std::string(100'000, 'x')}) {
+       {good + "\n", good + std::string(1, '\0'), before + "064:bursts\n", before + "-64:bursts\n",
+        before + "64:steady\n", before + "64\n", before + "9223372036854775807:bursts\n",
+        before + "1:bursts\n", std::string(100'000, 'x')}) {
     Write(bad);
     EXPECT_EQ(Read(), std::nullopt) << bad.substr(0, 80);
   }
@@ -196,21 +199,28 @@ TEST_F(PrefetchSetupTest, SettingThenCacheThenOwnChoice) {
   EXPECT_EQ(Current(), own);
   for (const bool tune : {false, true}) {
     EXPECT_EQ(Decide("40", tune), PrefetchSource::kEnvironment);
-    EXPECT_EQ(Current(), (Prefetching{40, own.steady}));
+    EXPECT_EQ(Current(), (Prefetching{40, own.order}));
   }
 }
 
 TEST_F(PrefetchSetupTest, SettingsOnBothSidesOfTheirLimits) {
+  const Prefetching own = Backend().prefetch;
   for (const char* const good : {"0", "1", "4096"}) {
-    EXPECT_EQ(Decide(good, true), PrefetchSource::kEnvironment);
-    EXPECT_EQ(Current(), (Prefetching{std::atoi(good), Backend().prefetch.steady}));
-    EXPECT_EQ(Decide(std::string(good) + ":steady", true), PrefetchSource::kEnvironment);
-    EXPECT_EQ(Current(), (Prefetching{std::atoi(good), true}));
-    EXPECT_EQ(Decide(std::string(good) + ":bursts", true), PrefetchSource::kEnvironment);
-    EXPECT_EQ(Current(), (Prefetching{std::atoi(good), false}));
+    const int64_t lines = std::atoi(good);
+    const std::pair<const char*, Prefetching> cases[] = {
+        {"", {lines, own.order}},
+        {":steady", {lines, PrefetchOrder::kSteady}},
+        {":bursts", {lines, PrefetchOrder::kBursts}},
+        {":near", {lines, PrefetchOrder::kNear}},
+    };
+    for (const auto& [behind, expected] : cases) {
+      EXPECT_EQ(Decide(good + std::string(behind), true), PrefetchSource::kEnvironment);
+      EXPECT_EQ(Current(), expected) << good << behind;
+    }
   }
   for (const char* const bad : {"-1", "4097", "64 ", "64x", " 64", "1e3", "99999999999999999999",
-                                "4097:steady", "64:", "64:steady ", ":steady", "steady", "64:64"}) {
+                                "4097:steady", "64:", "64:steady ", ":steady", "steady", "64:64",
+                                "64:steady:near", "64:steady:", "64near", "64:Near"}) {
     EXPECT_EQ(Decide(bad, true), PrefetchSource::kDefault) << bad;
     EXPECT_EQ(Current(), Backend().prefetch);
   }

@@ -11,7 +11,9 @@ def huge(shape, dtype):
     """Zeros on huge pages, where the system gives them: what our own tables have too."""
     size = max(1, int(np.prod(shape)) * np.dtype(dtype).itemsize)
     # One huge page more than needed, so that the array can begin at one.
-    memory = mmap.mmap(-1, size + (2 << 20))
+    # Private: Python's default is shared memory, which seldom gets huge pages.
+    private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+    memory = mmap.mmap(-1, size + (2 << 20), flags=private)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         memory.madvise(mmap.MADV_HUGEPAGE)
     raw = np.frombuffer(memory, np.uint8)

@@ -5,8 +5,9 @@
 // memory (uniform ids; 9 and 15 under Zipf 1.05), a bag's lines at a time 15 and 25 (10 and 15),
 // 256 lines at a time 12 and 25 (10 and 14). Reads in between delay the misses behind them.
 //
-// Or row by row, where that is better (kIntelLines): then it keeps the rows whose turn comes next,
-// and who reads the walk's rows prefetches one of them with each.
+// Or, where that is better (OwnPrefetching), row by row: then it keeps the rows whose turn comes
+// next, and who reads the walk's rows prefetches one of them with each. Or near: as many rows as
+// the walk reads next, and few ahead, because they go to the first-level cache.
 //
 // Included only by the lookup_<isa>.cc files; the rules of row_ops.h hold here too.
 #ifndef GYRFALCON_BACKENDS_CPU_AHEAD_H_
@@ -30,7 +31,8 @@ class Ahead {
   explicit Ahead(const LookupRequest& request) : request_(request) {
     const Prefetching prefetch = PrefetchTarget(request.prefetch, Isa::kPrefetchLines);
     lines_ = target_ = prefetch.lines;
-    burst_ = prefetch.steady ? 0 : kBurstLines;
+    order_ = prefetch.order;
+    burst_ = order_ == PrefetchOrder::kBursts ? kBurstLines : 0;
     due_.size = 0;
   }
 
@@ -40,14 +42,31 @@ class Ahead {
     if (in_flight_ < target_) Refill();
   }
 
+  // Where the ids of the next `size` rows to prefetch lie, one after another, when they are of
+  // `group` and the walk may prefetch one of them with each row that it reads, instead of Consume.
+  // Else null. `group` adds one number to all ids.
+  const std::byte* Beside(size_t group, int64_t size) {
+    if (order_ == PrefetchOrder::kBursts || in_flight_ < target_ || group_ != group + 1) {
+      return nullptr;
+    }
+    if (left_ == 0 && (runs_left_ == 0 || !NextRun())) return nullptr;
+    return left_ >= size ? ids_ : nullptr;
+  }
+
+  bool near() const { return order_ == PrefetchOrder::kNear; }
+
+  // The walk has read `size` rows and prefetched those that Beside told of.
+  void PassBeside(int64_t size) {
+    left_ -= size;
+    if (left_ > 0) ids_ += size * plan_.stream.step;
+  }
+
   // Rows to be prefetched while those that Consume was told of are read, one with each.
   const DueRows& due() const { return due_; }
 
   // The first `done` of them are prefetched.
   void FinishDue(int64_t done) {
-    for (int64_t i = done; i < due_.size; ++i) {
-      PrefetchRow<Isa>(due_.rows[i], due_.lines, due_.last_byte);
-    }
+    if (done < due_.size) PrefetchRows<Isa, false>(due_, done);
     due_.size = 0;
   }
 
@@ -82,7 +101,7 @@ class Ahead {
         plan_ = PlanGroup(group, GroupRows(request_, group_));
         ++group_;
         const int64_t most = kSteadyRows * plan_.lines;
-        target_ = burst_ == 0 && lines_ > most ? most : lines_;
+        target_ = order_ == PrefetchOrder::kSteady && lines_ > most ? most : lines_;
         table_ = group.table.data;
         rows_ = static_cast<uint64_t>(group.table.rows);
         wide_ids_ = group.indices_are_64;
@@ -103,7 +122,9 @@ class Ahead {
   template <typename Index>
   void Advance() {
     const int64_t wanted = RowsOf(target_ + burst_ - in_flight_, plan_.lines);
-    const int64_t size = left_ < wanted ? left_ : wanted;
+    // Short runs as a whole, so that Beside finds as many ids as the next bag has.
+    const bool all = left_ < wanted || (burst_ == 0 && left_ <= kMaxChunk);
+    const int64_t size = all ? left_ : wanted;
     const auto add = static_cast<uint64_t>(*add_);
     const int64_t step = plan_.stream.step;
     const int64_t add_step = plan_.stream.add_step;
@@ -123,7 +144,12 @@ class Ahead {
           due_.rows[due_.size++] = table_ + row * plan_.row_bytes;
       }
     }
-    if (burst_ > 0) FinishDue(0);
+    if (order_ == PrefetchOrder::kBursts) {
+      FinishDue(0);
+    } else if (order_ == PrefetchOrder::kNear) {
+      PrefetchRows<Isa, true>(due_, 0);
+      due_.size = 0;
+    }
     in_flight_ += size * plan_.lines;
     left_ -= size;
     if (left_ == 0) return;  // no pointer past the last id is formed
@@ -134,7 +160,8 @@ class Ahead {
   const LookupRequest& request_;
   int64_t lines_;  // asked for
   int64_t target_;
-  int64_t burst_;  // lines that are prefetched at a time; 0: steadily
+  PrefetchOrder order_;
+  int64_t burst_;  // lines that are prefetched at a time; 0: as many as are read
   int64_t in_flight_ = 0;
   DueRows due_;
   GroupPlan plan_{};

@@ -64,7 +64,9 @@ CpuFeatures DetectCpu() {
   uint32_t d = 0;
   if (__get_cpuid_count(0, 0, &a, &b, &c, &d) == 0) return cpu;
   cpu.intel = b == signature_INTEL_ebx && c == signature_INTEL_ecx && d == signature_INTEL_edx;
+  const bool amd = b == signature_AMD_ebx && c == signature_AMD_ecx && d == signature_AMD_edx;
   if (__get_cpuid_count(1, 0, &a, &b, &c, &d) == 0) return cpu;
+  if (amd) cpu.amd_family = static_cast<int>((a >> 8 & 0xf) + (a >> 20 & 0xff));
   cpu.fma = Bit(c, 12);
   cpu.f16c = Bit(c, 29);
   const bool has_xgetbv = Bit(c, 27);
@@ -130,11 +132,12 @@ LookupChoices ChooseLookupBackends([[maybe_unused]] const CpuFeatures& cpu) {
     }
   };
 #if defined(__x86_64__)
-  consider({"avx512", RunLookupAvx512, OwnPrefetching(kAvx512PrefetchLines)}, Avx512Reason(cpu));
-  consider({"avx2", RunLookupAvx2, OwnPrefetching(kAvx2PrefetchLines)}, Avx2Reason(cpu));
+  consider({"avx512", RunLookupAvx512, OwnPrefetching(cpu, kAvx512PrefetchLines)},
+           Avx512Reason(cpu));
+  consider({"avx2", RunLookupAvx2, OwnPrefetching(cpu, kAvx2PrefetchLines)}, Avx2Reason(cpu));
   consider({"neon", nullptr}, "this build is for x86-64");
 #elif defined(__aarch64__)
-  consider({"neon", RunLookupNeon, OwnPrefetching(kNeonPrefetchLines)},
+  consider({"neon", RunLookupNeon, OwnPrefetching(cpu, kNeonPrefetchLines)},
            {});  // part of the base architecture
   consider({"avx512", nullptr}, "this build is for AArch64");
   consider({"avx2", nullptr}, "this build is for AArch64");
@@ -143,7 +146,7 @@ LookupChoices ChooseLookupBackends([[maybe_unused]] const CpuFeatures& cpu) {
   consider({"avx2", nullptr}, "this build is for another architecture");
   consider({"neon", nullptr}, "this build is for another architecture");
 #endif
-  consider({"scalar", RunLookupScalar, OwnPrefetching(kScalarPrefetchLines)}, {});
+  consider({"scalar", RunLookupScalar, OwnPrefetching(cpu, kScalarPrefetchLines)}, {});
   consider({"reference", RunLookupReference}, {});
   return choices;
 }

@@ -11,10 +11,11 @@
 
 namespace gyrfalcon {
 
-// x86-64 only; all false elsewhere. The `os_` fields say that the operating system saves the
+// x86-64 only; all false and 0 elsewhere. The `os_` fields say that the operating system saves the
 // registers on a context switch (XCR0): without it the instructions fault.
 struct CpuFeatures {
   bool intel = false;
+  int amd_family = 0;  // as CPUID counts: 0x19 is Zen 3 and 4, 0x1a Zen 5; 0 for other makers
   bool fma = false;
   bool f16c = false;
   bool avx2 = false;

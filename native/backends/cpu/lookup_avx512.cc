@@ -103,6 +103,7 @@ struct Avx512 {
     // Not _mm_prefetch: GCC 12 deletes functions whose only effect it is.
     asm volatile("prefetcht1 %0" : : "m"(*at));
   }
+  static void PrefetchNear(const std::byte* at) { asm volatile("prefetcht0 %0" : : "m"(*at)); }
 };
 
 }  // namespace

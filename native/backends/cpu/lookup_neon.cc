@@ -97,6 +97,7 @@ struct Neon {
   }
   static float HalfToF32(uint16_t half) { return vgetq_lane_f32(FromF16(half), 0); }
   static void Prefetch(const std::byte* at) { asm volatile("prfm pldl2keep, %0" : : "Q"(*at)); }
+  static void PrefetchNear(const std::byte* at) { asm volatile("prfm pldl1keep, %0" : : "Q"(*at)); }
 };
 
 }  // namespace

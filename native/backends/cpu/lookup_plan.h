@@ -12,6 +12,8 @@
 
 namespace gyrfalcon {
 
+struct CpuFeatures;
+
 inline constexpr int64_t kMaxChunk = 32;
 
 // No default member initialisers below: they would make constructors that -O0 emits in the ISA
@@ -50,11 +52,11 @@ GroupPlan PlanGroup(const BagGroup& group, RowRange rows);
 // offsets[row] of a ragged group.
 int64_t RaggedOffset(const BagGroup& group, int64_t row);
 
-// What a kernel chooses on this CPU whose own distance is `lines`.
-Prefetching OwnPrefetching(int64_t lines);
+// What a kernel whose own distance is `lines` chooses on such a CPU.
+Prefetching OwnPrefetching(const CpuFeatures& cpu, int64_t lines);
 
-// How the walk prefetches: `requested`, what SetPrefetching said, or OwnPrefetching(own), the first
-// of them that is not kUsualPrefetch. INT64_MIN lines for not at all.
+// How the walk prefetches: `requested`, what SetPrefetching said, or OwnPrefetching of this CPU and
+// `own`, the first of them that is not kUsualPrefetch. INT64_MIN lines for not at all.
 Prefetching PrefetchTarget(Prefetching requested, int64_t own);
 
 }  // namespace gyrfalcon

@@ -68,6 +68,7 @@ struct Scalar {
   }
   static float HalfToF32(uint16_t half) { return HalfToFloat(half); }
   static void Prefetch(const std::byte* at) { __builtin_prefetch(at, 0, 2); }
+  static void PrefetchNear(const std::byte* at) { __builtin_prefetch(at, 0, 3); }
 };
 
 }  // namespace

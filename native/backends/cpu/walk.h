@@ -7,6 +7,7 @@
 
 #include "backends/cpu/ahead.h"
 #include "backends/cpu/lookup_plan.h"
+#include "backends/cpu/pool_direct.h"
 #include "backends/cpu/row_ops.h"
 
 namespace gyrfalcon {
@@ -75,13 +76,13 @@ Resolved Resolve(const BagGroup& group, uint64_t row_bytes, OutOfRange policy,
 
 // What to do with the rows of one group; chosen once per group.
 struct PoolOps {
-  void (*full)(const PoolArgs&);                           // kBlock full vectors
-  void (*last)(const PoolArgs&);                           // the rest, 1 to kBlock vectors
+  PoolFunction full;                                       // kBlock full vectors
+  PoolFunction last;                                       // the rest, 1 to kBlock vectors
   float (*fold)(const std::byte*, int64_t, bool, Chunk*);  // or null
 };
 
 template <class Isa, Storage kStorage, bool kCoefficient, bool kTail, int kVectors = 1>
-auto ChoosePool(int64_t vectors) -> void (*)(const PoolArgs&) {
+PoolFunction ChoosePool(int64_t vectors) {
   if constexpr (kVectors < Isa::kBlock) {
     if (vectors > kVectors) {
       return ChoosePool<Isa, kStorage, kCoefficient, kTail, kVectors + 1>(vectors);
@@ -135,6 +136,21 @@ auto ChooseGather(const BagGroup& group) -> void (*)(const GatherArgs&) {
   return WithStorage(group.table.storage, [&]<Storage kStorage>() {
     return group.weights != nullptr ? GatherRows<Isa, kStorage, true>
                                     : GatherRows<Isa, kStorage, false>;
+  });
+}
+
+// Null where bags of the group are not pooled straight from ids.
+template <class Isa, typename Index>
+DirectFunction DirectOf(const BagGroup& group, const GroupPlan& plan, bool near) {
+  const int64_t dim = group.table.dim;
+  const bool usual = group.weights == nullptr && !group.has_padding && plan.stream.add_step == 0 &&
+                     plan.stream.step == int64_t{sizeof(Index)};
+  if (!usual || dim % Isa::kWidth != 0 || dim > int64_t{Isa::kBlock} * Isa::kWidth) return nullptr;
+  return WithStorage(group.table.storage, [&]<Storage kStorage>() -> DirectFunction {
+    if (DirectRowBytes(kStorage, dim) != static_cast<int64_t>(plan.row_bytes)) return nullptr;
+    const int64_t vectors = dim / Isa::kWidth;
+    return near ? ChooseDirect<Isa, kStorage, Index, true>(vectors)
+                : ChooseDirect<Isa, kStorage, Index, false>(vectors);
   });
 }
 
@@ -239,6 +255,25 @@ class GroupWalk {
     const int64_t vectors = (group_.table.dim + Isa::kWidth - 1) / Isa::kWidth;
     full_blocks_ = (vectors - 1) / Isa::kBlock;
     pool_ = ChoosePoolOps<Isa>(group_, vectors - full_blocks_ * Isa::kBlock);
+    if constexpr (Isa::kWidth > 1) direct_ = DirectOf<Isa, Index>(group_, plan_, ahead_->near());
+  }
+
+  // False: not this bag. Nothing is written then, and nothing has changed.
+  bool PoolDirectly(const Positions& positions, int64_t length, float* out) {
+    const std::byte* const ids = ahead_->Beside(group_number_, length);
+    if (ids == nullptr) return false;
+    const DirectArgs args{group_.table.data,
+                          positions.ids,
+                          ids,
+                          *plan_.stream.add,
+                          static_cast<uint64_t>(group_.table.rows),
+                          length,
+                          plan_.chunk,
+                          out};
+    const bool mean = group_.pooling == Pooling::kMean;
+    if (!direct_(args, mean ? 1.0f / static_cast<float>(length) : 1.0f)) return false;
+    ahead_->PassBeside(length);
+    return true;
   }
 
   // Sums a bag into its output row. The first bad position, or -1.
@@ -249,17 +284,12 @@ class GroupWalk {
       ZeroRow<Isa>(out, group_.table.dim);
       return -1;
     }
+    if (direct_ != nullptr && PoolDirectly(positions, length, out)) return -1;
     const int64_t chunk = plan_.chunk;
-    PoolArgs args{group_.table.data,
-                  &chunk_,
-                  &ahead_->due(),
-                  out,
-                  0,
-                  group_.table.dim % Isa::kWidth,
-                  0.0f,
-                  1.0f,
-                  true,
-                  false};
+    const PoolArgs args{group_.table.data, &chunk_, &ahead_->due(), out,
+                        group_.table.dim % Isa::kWidth};
+    float bias = 0.0f;
+    float scale = 1.0f;
     int64_t counted = 0;
     for (int64_t at = 0; at < length; at += chunk) {
       const int64_t size = length - at < chunk ? length - at : chunk;
@@ -267,22 +297,21 @@ class GroupWalk {
       if (resolved.bad >= 0) return resolved.bad;
       counted += resolved.counted;
       if (pool_.fold != nullptr) {
-        args.bias +=
+        bias +=
             pool_.fold(group_.table.data, plan_.params_offset, group_.weights != nullptr, &chunk_);
       }
-      args.last = at + size == length;
-      if (args.last && group_.pooling == Pooling::kMean && counted > 0) {
-        args.scale = 1.0f / static_cast<float>(counted);
+      const PoolStep step{at == 0, at + size == length};
+      if (step.last && group_.pooling == Pooling::kMean && counted > 0) {
+        scale = 1.0f / static_cast<float>(counted);
       }
-      args.column = 0;
+      int64_t column = 0;
       for (int64_t block = 0; block < full_blocks_; ++block) {
-        pool_.full(args);
+        pool_.full(args, column, step, bias, scale);
         ahead_->FinishDue(chunk_.size);
-        args.column += Isa::kBlock * Isa::kWidth;
+        column += Isa::kBlock * Isa::kWidth;
       }
-      pool_.last(args);
+      pool_.last(args, column, step, bias, scale);
       ahead_->FinishDue(chunk_.size);
-      args.first = false;
     }
     return -1;
   }
@@ -296,6 +325,7 @@ class GroupWalk {
   LookupReport* report_;
   void (*gather_)(const GatherArgs&);
   PoolOps pool_{};
+  DirectFunction direct_ = nullptr;
   int64_t full_blocks_ = 0;
   int64_t bad_id_ = 0;
   Chunk chunk_;
