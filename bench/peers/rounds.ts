@@ -25,6 +25,11 @@ export interface Rounds {
 const mean = (values: Float64Array): number =>
   values.reduce((sum, value) => sum + value, 0) / values.length;
 
+export interface Turns {
+  readonly ours: Slice[];
+  readonly peer: Slice[];
+}
+
 /** Both sides are loaded, warm and have their requests. */
 export async function interleave(
   ours: Child,
@@ -33,7 +38,17 @@ export async function interleave(
   rounds: number,
   ms: number,
 ): Promise<Rounds> {
-  const slices: { ours: Slice[]; peer: Slice[] } = { ours: [], peer: [] };
+  const turns = await takeTurns(ours, peer, rounds, ms);
+  return compareRounds(turns.ours, turns.peer, batch);
+}
+
+export async function takeTurns(
+  ours: Child,
+  peer: Child,
+  rounds: number,
+  ms: number,
+): Promise<Turns> {
+  const slices: Turns = { ours: [], peer: [] };
   await ours.measure(ms / 2);
   await peer.measure(ms / 2);
   for (let round = 0; round < rounds; round++) {
@@ -43,7 +58,7 @@ export async function interleave(
       slices[side].push(await (side === 'ours' ? ours : peer).measure(ms));
     }
   }
-  return compareRounds(slices.ours, slices.peer, batch);
+  return slices;
 }
 
 export function compareRounds(
