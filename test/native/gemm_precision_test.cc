@@ -2,7 +2,6 @@
 // rounding bit for bit where the CPU multiplies bytes, and what becomes of numbers that do not fit.
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -10,109 +9,10 @@
 #include <string>
 #include <vector>
 
-#include "core/arena.h"
-#include "engines/fused/gemm/gemm.h"
-#include "engines/fused/gemm/gemm_kernel.h"
-#include "gemm_support.h"
+#include "gemm_precision_support.h"
 
 namespace gyrfalcon::fused {
 namespace {
-
-struct Problem {
-  int64_t m, k, n;
-  std::vector<float> x;        // [m, k]
-  std::vector<float> w;        // [k, n]
-  std::vector<float> bias;     // [n] or empty
-  std::vector<float> x_scale;  // [k] or empty
-};
-
-Problem Sized(int64_t m, int64_t k, int64_t n) {
-  const auto zeros = [](int64_t count) { return std::vector<float>(static_cast<size_t>(count)); };
-  return {m, k, n, zeros(m * k), zeros(k * n), {}, {}};
-}
-
-Problem Random(int64_t m, int64_t k, int64_t n, uint32_t seed) {
-  Problem problem = Sized(m, k, n);
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal;
-  for (float& value : problem.x) value = normal(random);
-  for (float& value : problem.w) value = normal(random);
-  for (int64_t j = 0; j < n; ++j) problem.bias.push_back(normal(random));
-  return problem;
-}
-
-struct Product {
-  std::vector<float> y;  // [m, n]
-  std::string kernel;
-};
-
-Product Compute(const GemmKernels& kernels, Precision precision, const Problem& problem) {
-  const auto memory = Arena::Create(PackedBytes(kernels, problem.k, problem.n, precision)).value();
-  const float* const scale = problem.x_scale.empty() ? nullptr : problem.x_scale.data();
-  const PackedWeights packed = PackWeights(kernels, problem.w.data(), problem.k, problem.n,
-                                           precision, memory->data(), scale);
-  const auto scratch = Arena::Create(GemmScratchBytes(packed, problem.m)).value();
-  Product product{std::vector<float>(static_cast<size_t>(problem.m * problem.n)),
-                  std::string(GemmKernelName(packed))};
-  Epilogue epilogue;
-  if (!problem.bias.empty()) epilogue.bias = problem.bias.data();
-  // Rows as of a long run: all of them in tiles, where there are tiles.
-  constexpr int64_t kRunRows = 1000;
-  RunGemm({&packed, problem.x.data(), problem.k, problem.m, product.y.data(), problem.n, &epilogue,
-           scratch->data(), kRunRows});
-  return product;
-}
-
-// What a dot product of bytes computes, operation by operation.
-std::vector<float> ModelOfBytes(const Problem& p) {
-  const auto at = [](int64_t row, int64_t width, int64_t column) {
-    return static_cast<size_t>(row * width + column);
-  };
-  const auto scale_of = [&p](int64_t i) {
-    return p.x_scale.empty() ? 1.0f : p.x_scale[static_cast<size_t>(i)];
-  };
-  std::vector<int64_t> wq(p.w.size());
-  std::vector<float> w_scale, w_sum;
-  for (int64_t j = 0; j < p.n; ++j) {
-    float largest = 0.0f;
-    for (int64_t i = 0; i < p.k; ++i) {
-      largest = std::max(largest, std::fabs(p.w[at(i, p.n, j)] * scale_of(i)));
-    }
-    const float scale = largest / 127.0f;
-    const float inverse = scale > 0.0f ? 1.0f / scale : 0.0f;
-    int64_t sum = 0;
-    for (int64_t i = 0; i < p.k; ++i) {
-      const float scaled = p.w[at(i, p.n, j)] * scale_of(i) * inverse;
-      wq[at(i, p.n, j)] = std::isfinite(scaled) ? std::lrint(scaled) : 0;
-      sum += wq[at(i, p.n, j)];
-    }
-    w_scale.push_back(scale);
-    w_sum.push_back(scale * static_cast<float>(sum));
-  }
-  std::vector<float> y;
-  for (int64_t r = 0; r < p.m; ++r) {
-    std::vector<float> x;
-    for (int64_t i = 0; i < p.k; ++i) x.push_back(p.x[at(r, p.k, i)] * (1.0f / scale_of(i)));
-    const float low = *std::min_element(x.begin(), x.end());
-    const float range = *std::max_element(x.begin(), x.end()) - low;
-    const float factor = range > 0.0f ? 255.0f / range : 0.0f;
-    std::vector<int64_t> q;
-    for (const float value : x) {
-      const float scaled = (value - low) * factor;
-      q.push_back(std::isfinite(scaled) ? std::clamp(std::lrint(scaled), 0L, 255L) : 0);
-    }
-    for (int64_t j = 0; j < p.n; ++j) {
-      int64_t sum = 0;
-      for (int64_t i = 0; i < p.k; ++i) sum += q[static_cast<size_t>(i)] * wq[at(i, p.n, j)];
-      const auto column = static_cast<size_t>(j);
-      const float offset = low * w_sum[column];
-      const float product =
-          std::fma(range / 255.0f, static_cast<float>(sum) * w_scale[column], offset);
-      y.push_back(p.bias.empty() ? product : product + p.bias[column]);
-    }
-  }
-  return y;
-}
 
 class GemmPrecisionTest : public testing::TestWithParam<std::tuple<std::string, Precision>> {
  protected:
@@ -384,91 +284,6 @@ TEST(GemmKernelChoiceTest, FirstProductsKeepTheirSmallInputs) {
     const Product exact = Compute(kernels, Precision::kF32, problem);
     const Product bytes = Compute(kernels, Precision::kInt8, problem);
     for (size_t i = 0; i < exact.y.size(); ++i) EXPECT_NEAR(exact.y[i], bytes.y[i], 0.1f);
-  }
-}
-
-class BytesTest : public testing::Test {
- protected:
-  // Where x becomes bytes, y is the model's bit for bit; elsewhere x keeps its value, and a model
-  // with nothing but rounded weights is near.
-  void Check(const Problem& problem, const std::string& what) {
-    const std::vector<float> model = ModelOfBytes(problem);
-    for (const GemmKernels& kernels : TestedGemmKernels()) {
-      const Product product = Compute(kernels, Precision::kInt8, problem);
-      if (!RoundsXToBytes(product.kernel)) {
-        EXPECT_EQ(product.kernel, "int8");
-        continue;
-      }
-      for (size_t i = 0; i < model.size(); ++i) {
-        if (std::isnan(model[i]) && std::isnan(product.y[i])) continue;
-        ASSERT_EQ(product.y[i], model[i]) << what << " at " << i;
-      }
-    }
-  }
-};
-
-TEST_F(BytesTest, RandomRowsInEveryShape) {
-  std::mt19937 random(9);
-  const auto below = [&](int64_t limit) {
-    return static_cast<int64_t>(random() % static_cast<uint32_t>(limit));
-  };
-  for (uint32_t seed = 0; seed < 120; ++seed) {
-    Problem problem =
-        Random(below(30) + 1, below(200) + kShallow + 1, below(90) + kNarrow + 1, seed);
-    if (seed % 3 == 0) problem.bias.clear();
-    if (seed % 2 == 0) {
-      for (int64_t i = 0; i < problem.k; ++i) {
-        problem.x_scale.push_back(0.01f + static_cast<float>(below(1000)) * 0.01f);
-      }
-    }
-    Check(problem, "seed " + std::to_string(seed));
-  }
-}
-
-TEST_F(BytesTest, OutliersZerosAndDenormals) {
-  const float inf = std::numeric_limits<float>::infinity();
-  for (const float value :
-       {0.0f, -0.0f, 1e-45f, 1e-40f, -1e-38f, 1e-10f, 1e4f, -1e6f, 1e20f, 3e38f}) {
-    Problem problem = Random(4, 77, 40, 10);
-    for (int64_t r = 0; r < problem.m; ++r) problem.x[static_cast<size_t>(r * 77 + 5 + r)] = value;
-    std::fill(problem.x.begin(), problem.x.begin() + 77, value);
-    Check(problem, "x of " + std::to_string(value));
-    problem = Random(4, 77, 40, 11);
-    for (int64_t j = 0; j < 40; j += 3) problem.w[static_cast<size_t>(j)] = value;
-    Check(problem, "w of " + std::to_string(value));
-  }
-  Problem problem = Random(2, 40, 40, 12);
-  problem.w[3] = std::nanf("");
-  Check(problem, "a weight that is no number counts as 0");
-  problem.w[3] = inf;
-  for (const GemmKernels& kernels : TestedGemmKernels()) {
-    EXPECT_FALSE(std::isfinite(Compute(kernels, Precision::kInt8, problem).y[3])) << kernels.name;
-  }
-}
-
-// The error that scales take away: one element of x is always a hundred times the others.
-TEST_F(BytesTest, ScalesKeepAnElementThatIsAlwaysLargeFromHidingTheOthers) {
-  Problem problem = Random(16, 64, 40, 13);
-  for (int64_t r = 0; r < problem.m; ++r) problem.x[static_cast<size_t>(r * 64 + 7)] *= 100.0f;
-  for (int64_t j = 0; j < 40; ++j) problem.w[static_cast<size_t>(7 * 40 + j)] *= 0.01f;
-  Problem scaled = problem;
-  scaled.x_scale.assign(64, 1.0f);
-  scaled.x_scale[7] = 100.0f;
-  for (const GemmKernels& kernels : TestedGemmKernels()) {
-    const Product exact = Compute(kernels, Precision::kF32, problem);
-    const Product plain = Compute(kernels, Precision::kInt8, problem);
-    const Product better = Compute(kernels, Precision::kInt8, scaled);
-    if (!RoundsXToBytes(plain.kernel)) {
-      EXPECT_EQ(plain.y, better.y);
-      continue;
-    }
-    float before = 0.0f;
-    float after = 0.0f;
-    for (size_t i = 0; i < exact.y.size(); ++i) {
-      before = std::max(before, std::fabs(plain.y[i] - exact.y[i]));
-      after = std::max(after, std::fabs(better.y[i] - exact.y[i]));
-    }
-    EXPECT_LT(after * 10.0f, before);
   }
 }
 

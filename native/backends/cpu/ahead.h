@@ -46,11 +46,12 @@ class Ahead {
   // `group` and the walk may prefetch one of them with each row that it reads, instead of Consume.
   // Else null. `group` adds one number to all ids.
   const std::byte* Beside(size_t group, int64_t size) {
-    if (order_ == PrefetchOrder::kBursts || in_flight_ < target_ || group_ != group + 1) {
-      return nullptr;
+    if (order_ == PrefetchOrder::kBursts || in_flight_ < target_) return nullptr;
+    if (left_ == 0) {
+      if (runs_left_ == 0) return nullptr;
+      NextRun();
     }
-    if (left_ == 0 && (runs_left_ == 0 || !NextRun())) return nullptr;
-    return left_ >= size ? ids_ : nullptr;
+    return group_ == group + 1 && left_ >= size ? ids_ : nullptr;
   }
 
   bool near() const { return order_ == PrefetchOrder::kNear; }

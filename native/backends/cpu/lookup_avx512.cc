@@ -95,6 +95,22 @@ struct Avx512 {
   static Vec PickInt4Tail(const std::byte* row, int64_t d, Tail tail, Vec table) {
     return _mm512_permutexvar_ps(Spread(PackedTail(row, d, tail)), table);
   }
+  // Of 32 nibbles the even ones and the odd ones: 6 instructions with their additions, where two
+  // PickInt4 take 10.
+  static void PickInt4Pair(const std::byte* row, int64_t d, Vec table, Vec* even, Vec* odd) {
+    const auto* const at = reinterpret_cast<const __m128i*>(row + d / 2);
+    const __m512i bytes = _mm512_cvtepu8_epi32(_mm_loadu_si128(at));
+    *even = _mm512_permutexvar_ps(bytes, table);
+    *odd = _mm512_permutexvar_ps(_mm512_srli_epi32(bytes, 4), table);
+  }
+  // Even and odd numbers become the first half and the second.
+  static void Interleave(Vec* even, Vec* odd) {
+    const __m512i low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    const __m512i high = _mm512_add_epi32(low, _mm512_set1_epi32(8));
+    const Vec first = _mm512_permutex2var_ps(*even, low, *odd);
+    *odd = _mm512_permutex2var_ps(*even, high, *odd);
+    *even = first;
+  }
   static float HalfToF32(uint16_t half) {
     // _cvtsh_ss would need F16C; this form belongs to AVX-512VL.
     return _mm_cvtss_f32(_mm_maskz_cvtph_ps(1, _mm_cvtsi32_si128(half)));

@@ -59,6 +59,8 @@ class DirectPool {
   static constexpr int64_t kParams = kStorage == Storage::kInt4 ? kDim / 2 : kDim;
   static constexpr bool kQuantised = IsQuantised(kStorage);
   static constexpr bool kTwoRows = kVectors <= 2;  // as in PoolBlock
+  // Even and odd elements of 32 are summed apart until the bag ends.
+  static constexpr bool kPairs = kStorage == Storage::kInt4 && Isa::kInt4Table && kVectors % 2 == 0;
 
  public:
   static bool Run(const DirectArgs& args, float scale) {
@@ -97,6 +99,10 @@ class DirectPool {
           odd[v] = Isa::Zero();
         }
       }
+    }
+    if constexpr (kPairs) {
+#pragma GCC unroll 16
+      for (int v = 0; v < kVectors; v += 2) Isa::Interleave(&sums[v], &sums[v + 1]);
     }
     const Vec shift = Isa::Set1(bias);
     const Vec factor = Isa::Set1(scale);
@@ -144,6 +150,17 @@ class DirectPool {
       if constexpr (kStorage == Storage::kInt4 && Isa::kInt4Table) {
         coefficient = Isa::Mul(Isa::Iota(), coefficient);
       }
+    }
+    if constexpr (kPairs) {
+#pragma GCC unroll 16
+      for (int v = 0; v < kVectors; v += 2) {
+        Vec even;
+        Vec uneven;
+        Isa::PickInt4Pair(row, int64_t{v} * Isa::kWidth, coefficient, &even, &uneven);
+        sums[v] = Isa::Add(sums[v], even);
+        sums[v + 1] = Isa::Add(sums[v + 1], uneven);
+      }
+      return true;
     }
 #pragma GCC unroll 16
     for (int v = 0; v < kVectors; ++v) {

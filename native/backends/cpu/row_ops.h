@@ -13,7 +13,8 @@
 //   Load<storage>(row, d), LoadTail<storage>(row, d, tail): elements d.. as floats, quantised ones
 //                          before scale and bias; a full load may read the row's own scale and bias
 //   kInt4Table             kWidth is 16 and PickInt4(row, d, table), PickInt4Tail(row, d, tail,
-//                          table) replace each nibble by a table entry
+//                          table) replace each nibble by a table entry; PickInt4Pair and
+//                          Interleave do it for two vectors at a time, whose sums are kept apart
 //   HalfToF32(u16), kPrefetchLines,
 //   Prefetch(address) into the second-level cache, PrefetchNear(address) into the first
 #ifndef GYRFALCON_BACKENDS_CPU_ROW_OPS_H_
