@@ -12,7 +12,7 @@
 namespace gyrfalcon::testing {
 namespace {
 
-constexpr int64_t kRows = 60;  // of the batch: enough that the cursor ahead is in the same group
+constexpr int64_t kRows = 30;  // of the batch: enough that the cursor ahead is in the same group
 
 class LookupDirectTest : public ::testing::TestWithParam<Storage> {
  protected:
@@ -42,7 +42,7 @@ class LookupDirectTest : public ::testing::TestWithParam<Storage> {
       SetPrefetching({0});
       const LookupOutcome expected = RunCase(request, backend);
       for (const PrefetchOrder order : {PrefetchOrder::kNear, PrefetchOrder::kSteady}) {
-        for (const int64_t lines : {1, 20, 128, 768}) {
+        for (const int64_t lines : {1, 128}) {
           SetPrefetching({lines, order});
           const LookupOutcome got = RunCase(request, backend);
           ASSERT_EQ(got.report.failed, expected.report.failed) << backend.name;
@@ -70,8 +70,8 @@ class LookupDirectTest : public ::testing::TestWithParam<Storage> {
 
 TEST_P(LookupDirectTest, SameBitsAsByChunks) {
   // Both sides of: two rows at a time, the registers' number, bags of one, four and a chunk of ids.
-  for (const int64_t dim : {8, 16, 32, 48, 64, 128, 136, 144}) {
-    for (const int64_t count : {2, 3, 5, 20, 33, 70}) {
+  for (const int64_t dim : {8, 16, 32, 64, 128, 144}) {
+    for (const int64_t count : {2, 3, 20, 35}) {
       RequestCase request;
       request.row_end = kRows;
       request.groups.push_back(Group(dim, count, false, false));
@@ -89,7 +89,7 @@ TEST_P(LookupDirectTest, SameBitsAsByChunks) {
 TEST_P(LookupDirectTest, IdsOutOfRangeAreFoundWhereTheyAre) {
   for (const OutOfRange policy : {OutOfRange::kError, OutOfRange::kZero}) {
     for (const int64_t bad : {int64_t{97}, int64_t{-1}, int64_t{INT32_MAX}, int64_t{INT32_MIN}}) {
-      for (const size_t at : {0, 19, 20, 477, 1199}) {
+      for (const size_t at : {0, 20, 477, 599}) {
         RequestCase request;
         request.row_end = kRows;
         request.policy = policy;
