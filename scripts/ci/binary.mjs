@@ -15,7 +15,7 @@ function isaObjects() {
     .map((file) => `${OBJECTS}/${file}`);
 }
 
-// Into the second-level cache, as the walk over a request asks for.
+// Into the first-level or the second-level cache, as the walk over a request asks for.
 const PREFETCH = /\tprefetcht[01]\b|\tprfm\s+pldl[12]keep\b/g;
 // For ids of 32 and of 64 bits, each line of a row and the row's last byte.
 const LEAST_PREFETCHES = 4;
