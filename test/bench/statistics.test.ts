@@ -9,7 +9,7 @@ import {
   PRECISION_BOUNDS,
 } from '../../bench/peers/compare.js';
 import { GOALS, judge } from '../../bench/peers/goals.js';
-import { parseOptions } from '../../bench/peers/options.js';
+import { coresOf, parseOptions } from '../../bench/peers/options.js';
 import type { Cell } from '../../bench/peers/result.js';
 import { compareRounds, interleave } from '../../bench/peers/rounds.js';
 import { PEERS } from '../../bench/peers/sides.js';
@@ -160,6 +160,16 @@ describe('options', () => {
     ]);
   });
 
+  it('name single bags, and the cores of a side by its threads', () => {
+    const options = parseOptions(['--workload', 'rm1,bag-int8-64', '--cores', '1,0']);
+    if (options === 'help') throw new Error('expected options');
+    expect(options.workloads).toEqual(['rm1', 'bag-int8-64']);
+    expect([coresOf(options, 1), coresOf(options, 2)]).toEqual([[1], [1, 0]]);
+    expect(coresOf({ cores: [] }, 2)).toEqual([0, 1]);
+    const one = parseOptions(['--threads', '1', '--cores', '1']);
+    expect(one).toMatchObject({ cores: [1] });
+  });
+
   it.each([
     [['--variant', 'int8,bf16+int4', '--rounds', '7', '--save', 'a.b-c_1'], true],
     [['--rounds', '6'], false],
@@ -168,8 +178,6 @@ describe('options', () => {
     [['--variant', 'f32+int8+x'], false],
     [['--variant', 'f32+'], false],
     [['--workload', 'kagle'], false],
-    [['--workload', 'rm1,bag-int8-64', '--cores', '1,0'], true],
-    [['--threads', '1', '--cores', '1'], true],
     [['--threads', '1,2', '--cores', '1'], false],
     [['--cores', '1,1'], false],
     [['--cores', '-1,0'], false],
