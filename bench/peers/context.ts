@@ -30,6 +30,8 @@ export class Context {
     readonly options: Options,
     /** Generated models; removed afterwards unless the caller keeps them. */
     readonly folder: string,
+    /** What measures the limits of memory; see `measureRows`. */
+    readonly limits: string | undefined = undefined,
   ) {}
 
   log(text: string): void {
@@ -89,7 +91,10 @@ export class Context {
     this.log(
       `  ${cell.workload} ${cell.variant} batch ${cell.batch} ${cell.access} threads ${cell.threads}: ` +
         `ours ${micro(mine.p50)} us, ${cell.peer} ${micro(theirs.p50)} us, ` +
-        `${ratio.median.toFixed(2)}x (${ratio.min.toFixed(2)} to ${ratio.max.toFixed(2)})`,
+        `${ratio.median.toFixed(2)}x (${ratio.min.toFixed(2)} to ${ratio.max.toFixed(2)})` +
+        (cell.row === undefined
+          ? ''
+          : `; ns a row: ours ${cell.row.ours.toFixed(1)}, touched ${cell.row.touched.toFixed(1)}`),
     );
   }
 }

@@ -23,11 +23,11 @@ const RESULTS = fileURLToPath(new URL('../../../../bench/results/', import.meta.
 
 async function measure(options: Options, folder: string): Promise<Result> {
   const environment = describeEnvironment();
-  const memory = measureMemory(
+  const { memory, program } = measureMemory(
     options.threads.map((threads) => coresOf(options, threads)),
     folder,
   );
-  const context = new Context(options, folder);
+  const context = new Context(options, folder, program);
   for (const name of options.workloads) {
     const workload = WORKLOADS.find((one) => one.name === name);
     const bags = BAGS.filter((bag) => bag.name === name || name === 'bags');

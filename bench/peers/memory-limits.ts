@@ -18,24 +18,59 @@ export interface MemoryLimits {
 const source = fileURLToPath(new URL('../../../../bench/peers/memory_limits.cc', import.meta.url));
 const MEBIBYTES = 1024;
 
-/** @returns why not, where there is no compiler */
-export function measureMemory(
-  cores: readonly (readonly number[])[],
-  directory: string,
-): MemoryLimits[] | string {
+export interface Limits {
+  readonly memory: MemoryLimits[] | string;
+  /** The program, where it could be made. */
+  readonly program: string | undefined;
+}
+
+/** `memory` says why not, where there is no compiler. */
+export function measureMemory(cores: readonly (readonly number[])[], directory: string): Limits {
   const program = join(directory, 'memory-limits');
   const compiler = process.env['CXX'] ?? 'c++';
   const args = ['-O3', '-std=c++20', '-pthread', source, '-o', program];
   const built = spawnSync(compiler, args, { encoding: 'utf8' });
   if (built.status !== 0) {
-    return `expected a C++ compiler but ${compiler} gave ${built.error?.message ?? built.stderr.trim()}`;
+    const why = built.error?.message ?? built.stderr.trim();
+    return {
+      memory: `expected a C++ compiler but ${compiler} gave ${why}`,
+      program: undefined,
+    };
   }
   const found: MemoryLimits[] = [];
   for (const list of cores) {
-    const [file, all] = pinned(list, program, [String(list.length), String(MEBIBYTES)]);
-    const run = spawnSync(file, all, { encoding: 'utf8' });
-    if (run.status !== 0) return `expected figures but the program ended with ${run.status}`;
-    found.push(JSON.parse(run.stdout) as MemoryLimits);
+    const limits = run<MemoryLimits>(program, list, [MEBIBYTES]);
+    if (typeof limits === 'string') return { memory: limits, program };
+    found.push(limits);
   }
-  return found;
+  return { memory: found, program };
+}
+
+export interface TableRows {
+  readonly file: string;
+  readonly dataOffset: number;
+  readonly rowBytes: number;
+  /** A file of int32. */
+  readonly ids: string;
+}
+
+/** Nanoseconds for touching one of the rows, each of its lines once; a text says why not. */
+export function measureRows(
+  program: string,
+  cores: readonly number[],
+  { file, dataOffset, rowBytes, ids }: TableRows,
+): number | string {
+  const found = run<{ nanoseconds: number }>(program, cores, [file, dataOffset, rowBytes, ids]);
+  return typeof found === 'string' ? found : found.nanoseconds;
+}
+
+function run<Found>(
+  program: string,
+  cores: readonly number[],
+  args: readonly (string | number)[],
+): Found | string {
+  const [file, all] = pinned(cores, program, [String(cores.length), ...args.map(String)]);
+  const { status, stdout } = spawnSync(file, all, { encoding: 'utf8' });
+  if (status !== 0) return `expected figures but the program ended with ${status}`;
+  return JSON.parse(stdout) as Found;
 }

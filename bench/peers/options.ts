@@ -36,6 +36,8 @@ export interface Options {
   readonly out: string;
   readonly save: string | undefined;
   readonly keep: string | undefined;
+  /** Bags: both sides map the table's file, and so read the same memory. */
+  readonly inPlace: boolean;
 }
 
 export const USAGE = `npm run bench:peers -- [options]
@@ -59,6 +61,8 @@ export const USAGE = `npm run bench:peers -- [options]
   --out DIR         for report.html and report.json; build/bench/report by default
   --save NAME       keep the report's JSON as bench/results/NAME.json too
   --keep DIR        keep generated models there and use those that are there
+  --in-place        bags: both sides map the table's file instead of copying it; on huge pages where
+                    --keep is a tmpfs that was mounted with huge=always
   --json            print the whole result instead of the tables
   --assert          exit with 1 if a goal that was measured is not met`;
 
@@ -86,6 +90,7 @@ export function parseOptions(args: readonly string[]): Options | 'help' {
       out: { type: 'string', default: 'build/bench/report' },
       save: { type: 'string' },
       keep: { type: 'string' },
+      'in-place': { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
       assert: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
@@ -126,6 +131,7 @@ export function parseOptions(args: readonly string[]): Options | 'help' {
     scaling: !values['no-scaling'],
     out: values.out,
     keep: values.keep,
+    inPlace: values['in-place'],
   };
 }
 

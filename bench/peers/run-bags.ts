@@ -1,16 +1,18 @@
 /** One table, 512 bags of 20 ids: `EmbeddingTable.bag` against the peers' bag operators. */
-import { stat } from 'node:fs/promises';
+import { rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Child } from './child.js';
 import { type Agreement, agree, F32_BOUND } from './compare.js';
 import type { Context } from './context.js';
 import { generateBag } from './generate.js';
+import { measureRows } from './memory-limits.js';
 import { accessName, coresOf } from './options.js';
 import { referenceBags } from './reference.js';
 import { type RequestShape, type Ring, sweepRing } from './requests.js';
 import { compareRounds, type Turns, takeTurns } from './rounds.js';
 import type { LoadCommand } from './side-loop.js';
 import { PEERS, type Peer, startOurs, startPeer } from './sides.js';
+import { medianOf } from './stats.js';
 import { type BagWorkload, rowBytes } from './workloads.js';
 
 const BATCH = 512;
@@ -45,6 +47,7 @@ async function runBag(context: Context, bag: BagWorkload): Promise<void> {
     rowBytes: width,
     dataOffset: (await stat(file)).size - rows * width,
     hotness: bag.hotness,
+    inPlace: options.inPlace,
   };
   const peers = PEERS.filter(
     ({ name, bags }) => bags.includes(bag.storage) && options.peers.includes(name),
@@ -73,7 +76,9 @@ async function runPeer(
     context.skip(`${bag.name}, ${peer.name}, threads ${threads}`, error, peer);
     return;
   }
-  for (const [access, { turns, requests, agreement }] of found) {
+  for (const [access, { turns, requests, agreement, touched }] of found) {
+    const rounds = compareRounds(turns.ours, turns.peer, BATCH);
+    const limit = touched.length === 0 ? undefined : medianOf(touched);
     context.add({
       workload: bag.name,
       access,
@@ -84,7 +89,10 @@ async function runPeer(
       requests,
       rowBytesPerRequest: BATCH * bag.hotness * rowBytes(bag.storage, bag.dim),
       agreement,
-      ...compareRounds(turns.ours, turns.peer, BATCH),
+      ...rounds,
+      ...(limit === undefined
+        ? {}
+        : { row: { ours: rounds.mine.p50 / (BATCH * bag.hotness), touched: limit } }),
     });
   }
 }
@@ -93,6 +101,8 @@ interface Measured {
   readonly turns: Turns;
   readonly requests: number;
   readonly agreement: Record<string, Agreement>;
+  /** Nanoseconds. */
+  readonly touched: number[];
 }
 
 /** Half of the rounds, with each side's table where it lands when `first` loads first. */
@@ -128,17 +138,41 @@ async function runPlacement(
       await ours.ring(ring);
       const table = { path: file, offset: dataOffset, storage: bag.storage, dim: bag.dim };
       const agreement = await compareBags(bag, table, ring, ours, child);
+      // Before and after: memory is not as fast in every second.
+      const touched = await touchRows(context, command, ring, cores);
       const turns = await takeTurns(ours, child, rounds, options.ms);
+      touched.push(...(await touchRows(context, command, ring, cores)));
       const before = found.get(accessName(access));
       before?.turns.ours.push(...turns.ours);
       before?.turns.peer.push(...turns.peer);
+      before?.touched.push(...touched);
       if (before === undefined) {
-        found.set(accessName(access), { turns, requests: ring.count, agreement });
+        found.set(accessName(access), { turns, requests: ring.count, agreement, touched });
       }
     }
   } finally {
     await child.close();
     await ours.close();
+  }
+}
+
+/** Nanoseconds a row; none where tables are copied, as their memory is not ours to touch. */
+async function touchRows(
+  context: Context,
+  { inPlace, file = '', dataOffset = 0, rowBytes = 0 }: LoadCommand,
+  ring: Ring,
+  cores: readonly number[],
+): Promise<number[]> {
+  if (inPlace !== true || context.limits === undefined) return [];
+  const ids = context.fresh('ids');
+  try {
+    await writeFile(ids, ring.ids);
+    const found = measureRows(context.limits, cores, { file, dataOffset, rowBytes, ids });
+    if (typeof found === 'number') return [found];
+    context.log(`  touching rows: ${found}`);
+    return [];
+  } finally {
+    await rm(ids, { force: true });
   }
 }
 

@@ -61,7 +61,8 @@ async function loadBundle(command: LoadCommand): Promise<SideModel> {
 
 async function loadBag(command: LoadCommand): Promise<SideModel> {
   const { storage, hotness = 1, threads } = command;
-  const options = { tensor: 'table', storage, dim: command.dim, threads };
+  const residency = command.inPlace === true ? 'map' : 'copy';
+  const options = { tensor: 'table', storage, dim: command.dim, threads, residency };
   const table = await EmbeddingTable.fromSafetensors(
     command.file ?? '',
     options as Parameters<typeof EmbeddingTable.fromSafetensors>[1],
@@ -73,6 +74,7 @@ async function loadBag(command: LoadCommand): Promise<SideModel> {
       version: capabilities().version,
       isa: capabilities().cpu.isa,
       threads,
+      residency,
       tableBytes,
       hugePages: tableBytes === 0 ? 0 : Math.min(1, hugePageBytes / tableBytes),
       storages: [table.storage],

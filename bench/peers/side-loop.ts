@@ -17,6 +17,8 @@ export interface LoadCommand {
   readonly rowBytes?: number;
   readonly dataOffset?: number;
   readonly hotness?: number;
+  /** The file is mapped, not copied. */
+  readonly inPlace?: boolean;
   readonly engine?: string;
   readonly precision?: string;
 }

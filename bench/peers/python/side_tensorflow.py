@@ -13,6 +13,8 @@ class Bag:
     def __init__(self, command):
         if command["storage"] != "f32":
             raise ValueError("TensorFlow has no quantised embedding lookup on the CPU")
+        if command.get("inPlace"):
+            raise ValueError("TensorFlow copies its variables")
         tf.config.threading.set_intra_op_parallelism_threads(command["threads"])
         tf.config.threading.set_inter_op_parallelism_threads(1)
         self.hotness = command["hotness"]

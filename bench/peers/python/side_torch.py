@@ -4,7 +4,7 @@ import time
 
 import torch
 import torch.nn.functional as F
-from tensors import Spec, read_array
+from tensors import Spec, map_array, read_array
 from torch import nn
 
 
@@ -137,7 +137,8 @@ class Bag:
         self.storage, self.hotness = command["storage"], command["hotness"]
         plain = self.storage == "f32"
         width = command["dim"] if plain else command["rowBytes"]
-        array = read_array(
+        in_place = command.get("inPlace", False)
+        array = (map_array if in_place else read_array)(
             command["file"],
             command["dataOffset"],
             (command["rows"], width),
@@ -148,6 +149,7 @@ class Bag:
             "version": torch.__version__,
             "threads": command["threads"],
             "cpu": torch.backends.cpu.get_cpu_capability(),
+            "residency": "map" if in_place else "copy",
         }
 
     def shape(self, ring):

@@ -35,6 +35,14 @@ def read_array(path, offset, shape, dtype):
     return array
 
 
+def map_array(path, offset, shape, dtype):
+    """The file's own pages, read only."""
+    with open(path, "rb") as file:
+        memory = mmap.mmap(file.fileno(), 0, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ)
+    memory.madvise(mmap.MADV_RANDOM)
+    return np.frombuffer(memory, dtype, int(np.prod(shape)), offset).reshape(shape)
+
+
 class Spec:
     def __init__(self, directory):
         self.directory = directory
