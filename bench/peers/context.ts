@@ -94,7 +94,8 @@ export class Context {
         `${ratio.median.toFixed(2)}x (${ratio.min.toFixed(2)} to ${ratio.max.toFixed(2)})` +
         (cell.row === undefined
           ? ''
-          : `; ns a row: ours ${cell.row.ours.toFixed(1)}, touched ${cell.row.touched.toFixed(1)}`),
+          : `; ns a row: ours ${cell.row.ours.toFixed(1)}, touched ${cell.row.touched.toFixed(1)} ` +
+            `(${cell.row.ratio.median.toFixed(2)})`),
     );
   }
 }

@@ -11,7 +11,7 @@ export interface MemoryLimits {
   readonly randomLine: number;
   /** Bytes a second. */
   readonly sequential: number;
-  /** What a random row of so many bytes takes, prefetched in bursts and read; absent in old results. */
+  /** What a random row of so many bytes takes, prefetched as is best here and read; absent in old results. */
   readonly rows?: readonly { readonly bytes: number; readonly nanoseconds: number }[];
 }
 

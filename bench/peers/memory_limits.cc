@@ -13,8 +13,8 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <iterator>
 #include <thread>
-#include <type_traits>
 #include <vector>
 
 namespace {
@@ -54,42 +54,35 @@ uint64_t ReadRandom(Region region, uint64_t seed) {
   return sum;
 }
 
-// Rows of `bytes` that lie side by side, as tables have them: prefetched in bursts, then one word of
-// each of their lines is read. That is all a lookup has to do, but for what it does with the row.
-// kNear: into the first-level cache, in smaller bursts. `next` gives rows; about `count` are read.
-template <bool kNear, typename Next>
-uint64_t ReadRows(const unsigned char* base, size_t bytes, size_t count, Next next) {
-  const size_t burst = (kNear ? 96 : 256) * kLine / (bytes + kLine);
+// How rows are prefetched before they are read.
+struct Ahead {
+  int hint;  // __builtin_prefetch's locality; negative: not at all
+  size_t lines;
+};
+
+constexpr Ahead kAheads[] = {{-1, 0}, {3, 64}, {3, 128}, {2, 384}, {2, 768}};
+
+// The rows of `ids`, each of `bytes`, side by side as tables have them: some rows ahead are
+// prefetched, and one word of each line is read. That is all a lookup has to do, but for what it
+// does with the row.
+template <Ahead kAhead, size_t kBytes>
+uint64_t ReadRows(const unsigned char* base, const int32_t* ids, size_t count) {
+  const size_t ahead = std::min(count, kAhead.lines * kLine / (kBytes + kLine / 2));
   uint64_t sum = 0;
-  std::vector<size_t> ring(2 * burst);
-  const auto fill = [&](size_t half) {
-    for (size_t i = 0; i < burst; ++i) {
-      const size_t row = next();
-      ring[half * burst + i] = row * bytes;
-      const unsigned char* const at = base + row * bytes;
-      for (size_t b = 0; b < bytes - 1; b += kLine) __builtin_prefetch(at + b, 0, kNear ? 3 : 2);
-      __builtin_prefetch(at + bytes - 1, 0, kNear ? 3 : 2);
+  for (size_t i = 0; i < count; ++i) {
+    if constexpr (kAhead.hint >= 0) {
+      const size_t next = i + ahead < count ? i + ahead : i;
+      const unsigned char* const row = base + static_cast<size_t>(ids[next]) * kBytes;
+#pragma GCC unroll 16
+      for (size_t b = 0; b < kBytes - 1; b += kLine) __builtin_prefetch(row + b, 0, kAhead.hint);
+      if (kBytes % kLine != 0) __builtin_prefetch(row + kBytes - 1, 0, kAhead.hint);
     }
-  };
-  fill(0);
-  for (size_t done = 0, half = 0; done < count; done += burst, half ^= 1) {
-    fill(half ^ 1);
-    for (size_t i = 0; i < burst; ++i) {
-      const unsigned char* const at = base + ring[half * burst + i];
-      for (size_t b = 0; b < bytes - 1; b += kLine) sum += at[b];
-      sum += at[bytes - 1];
-    }
+    const unsigned char* const row = base + static_cast<size_t>(ids[i]) * kBytes;
+#pragma GCC unroll 16
+    for (size_t b = 0; b < kBytes - 1; b += kLine) sum += row[b];
+    if (kBytes % kLine != 0) sum += row[kBytes - 1];
   }
   return sum;
-}
-
-template <bool kNear>
-uint64_t ReadRandomRows(Region region, uint64_t seed, size_t bytes) {
-  const size_t rows = region.lines * kLine / bytes - 1;
-  uint64_t state = seed;
-  return ReadRows<kNear>(reinterpret_cast<const unsigned char*>(region.words), bytes, kRowReads, [&] {
-    return static_cast<size_t>((static_cast<unsigned __int128>(Next(&state)) * rows) >> 64);
-  });
 }
 
 uint64_t ReadSequential(Region region, size_t from, size_t to) {
@@ -128,6 +121,44 @@ double Seconds(size_t threads, Work work) {
   return Times(threads, 5, work).front();
 }
 
+// Seconds for a row, prefetched as is best here. The middle one of the repeats counts, as it does
+// for lookups; each thread reads the `share` ids of its own.
+template <size_t kBytes, size_t kAt = 0>
+double RowSeconds(size_t threads, const unsigned char* base, const int32_t* ids, size_t share) {
+  constexpr int kRepeats = 5;
+  const double mine = Times(threads, kRepeats, [&](size_t t) {
+    return ReadRows<kAheads[kAt], kBytes>(base, ids + share * t, share);
+  })[kRepeats / 2] / static_cast<double>(share * threads);
+  if constexpr (kAt + 1 == std::size(kAheads)) {
+    return mine;
+  } else {
+    return std::min(mine, RowSeconds<kBytes, kAt + 1>(threads, base, ids, share));
+  }
+}
+
+// The same for rows of kRowBytes[kSize] and so on; 0 where none has so many bytes.
+template <size_t kSize = 0>
+double SecondsOfRow(size_t bytes, size_t threads, const unsigned char* base, const int32_t* ids,
+                    size_t share) {
+  if (bytes == kRowBytes[kSize]) return RowSeconds<kRowBytes[kSize]>(threads, base, ids, share);
+  if constexpr (kSize + 1 == std::size(kRowBytes)) {
+    return 0.0;
+  } else {
+    return SecondsOfRow<kSize + 1>(bytes, threads, base, ids, share);
+  }
+}
+
+double RandomRowSeconds(size_t threads, Region region, size_t bytes) {
+  const size_t rows = region.lines * kLine / bytes;
+  std::vector<int32_t> ids(kRowReads * threads);
+  uint64_t state = 0x9e3779b97f4a7c15;
+  for (int32_t& id : ids) {
+    id = static_cast<int32_t>((static_cast<unsigned __int128>(Next(&state)) * rows) >> 64);
+  }
+  return SecondsOfRow(bytes, threads, reinterpret_cast<const unsigned char*>(region.words), ids.data(),
+                      kRowReads);
+}
+
 const unsigned char* MapFile(const char* path, size_t* bytes) {
   const int file = open(path, O_RDONLY | O_CLOEXEC);
   struct stat about = {};
@@ -141,8 +172,6 @@ const unsigned char* MapFile(const char* path, size_t* bytes) {
   return static_cast<const unsigned char*>(mapped);
 }
 
-// Each thread reads a part of the ids from its beginning to its end. The middle one of the repeats
-// counts here, as it does for lookups.
 int ReadTable(size_t threads, const char* path, size_t offset, size_t row_bytes, const char* ids_path) {
   size_t bytes = 0;
   size_t ids_bytes = 0;
@@ -151,22 +180,13 @@ int ReadTable(size_t threads, const char* path, size_t offset, size_t row_bytes,
   if (table == nullptr || ids == nullptr || row_bytes == 0 || offset > bytes) return 1;
   const size_t rows = (bytes - offset) / row_bytes;
   const size_t share = ids_bytes / sizeof(int32_t) / threads;
+  if (share == 0) return 1;
   for (size_t i = 0; i < share * threads; ++i) {
     if (ids[i] < 0 || static_cast<size_t>(ids[i]) >= rows) return 1;
   }
-  const auto read = [&](auto near) {
-    constexpr int kRepeats = 7;
-    return Times(threads, kRepeats + 1, [&](size_t t) {
-      size_t at = 0;
-      return ReadRows<near.value>(table + offset, row_bytes, share, [&, part = ids + share * t] {
-        const size_t row = static_cast<size_t>(part[at]);
-        at = at + 1 == share ? 0 : at + 1;
-        return row;
-      });
-    })[kRepeats / 2];
-  };
-  const double seconds = std::min(read(std::false_type()), read(std::true_type()));
-  std::printf("{\"nanoseconds\":%.4g}\n", seconds * 1e9 / static_cast<double>(share * threads));
+  const double seconds = SecondsOfRow(row_bytes, threads, table + offset, ids, share);
+  if (seconds == 0.0) return 1;
+  std::printf("{\"nanoseconds\":%.4g}\n", seconds * 1e9);
   return 0;
 }
 
@@ -199,12 +219,8 @@ int main(int argc, char** argv) {
               static_cast<double>(bytes) / sequential);
   const char* separator = "";
   for (const size_t row : kRowBytes) {
-    const auto read = [&](auto rows) {
-      return Seconds(threads, [&](size_t t) { return rows(region, 0x9e3779b97f4a7c15 + t, row); });
-    };
-    const double seconds = std::min(read(ReadRandomRows<false>), read(ReadRandomRows<true>));
     std::printf("%s{\"bytes\":%zu,\"nanoseconds\":%.4g}", separator, row,
-                seconds * 1e9 / static_cast<double>(kRowReads * threads));
+                RandomRowSeconds(threads, region, row) * 1e9);
     separator = ",";
   }
   std::printf("]}\n");

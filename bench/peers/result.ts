@@ -3,6 +3,7 @@ import type { Agreement } from './compare.js';
 import type { Environment } from './environment.js';
 import type { MemoryLimits } from './memory-limits.js';
 import type { Rounds } from './rounds.js';
+import type { Spread } from './stats.js';
 
 /** One comparison: the same requests, one peer, in turns. */
 export interface Cell extends Rounds {
@@ -18,9 +19,10 @@ export interface Cell extends Rounds {
   readonly agreement: Readonly<Record<string, Agreement>>;
   /**
    * Nanoseconds a row, with `--in-place`: of our lookups, and of touching the rows of the same ids in
-   * the same memory, prefetched but not summed: what memory allows.
+   * the same memory, prefetched but not summed: what memory allows. `ratio`: touched over ours, in
+   * turns; 1 is the limit.
    */
-  readonly row?: { readonly ours: number; readonly touched: number };
+  readonly row?: { readonly ours: number; readonly touched: number; readonly ratio: Spread };
 }
 
 export interface Skipped {

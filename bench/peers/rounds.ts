@@ -47,6 +47,7 @@ export async function takeTurns(
   peer: Child,
   rounds: number,
   ms: number,
+  afterRound?: () => Promise<void>,
 ): Promise<Turns> {
   const slices: Turns = { ours: [], peer: [] };
   await ours.measure(ms / 2);
@@ -57,6 +58,7 @@ export async function takeTurns(
     for (const side of order) {
       slices[side].push(await (side === 'ours' ? ours : peer).measure(ms));
     }
+    await afterRound?.();
   }
   return slices;
 }

@@ -1,7 +1,7 @@
 /** One table, 512 bags of 20 ids: `EmbeddingTable.bag` against the peers' bag operators. */
 import { rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Child } from './child.js';
+import type { Child, Slice } from './child.js';
 import { type Agreement, agree, F32_BOUND } from './compare.js';
 import type { Context } from './context.js';
 import { generateBag } from './generate.js';
@@ -9,10 +9,11 @@ import { measureRows } from './memory-limits.js';
 import { accessName, coresOf } from './options.js';
 import { referenceBags } from './reference.js';
 import { type RequestShape, type Ring, sweepRing } from './requests.js';
+import type { Cell } from './result.js';
 import { compareRounds, type Turns, takeTurns } from './rounds.js';
 import type { LoadCommand } from './side-loop.js';
 import { PEERS, type Peer, startOurs, startPeer } from './sides.js';
-import { medianOf } from './stats.js';
+import { medianOf, spreadOf } from './stats.js';
 import { type BagWorkload, rowBytes } from './workloads.js';
 
 const BATCH = 512;
@@ -78,7 +79,7 @@ async function runPeer(
   }
   for (const [access, { turns, requests, agreement, touched }] of found) {
     const rounds = compareRounds(turns.ours, turns.peer, BATCH);
-    const limit = touched.length === 0 ? undefined : medianOf(touched);
+    const row = compareToTouch(turns.ours, touched, BATCH * bag.hotness);
     context.add({
       workload: bag.name,
       access,
@@ -90,9 +91,7 @@ async function runPeer(
       rowBytesPerRequest: BATCH * bag.hotness * rowBytes(bag.storage, bag.dim),
       agreement,
       ...rounds,
-      ...(limit === undefined
-        ? {}
-        : { row: { ours: rounds.mine.p50 / (BATCH * bag.hotness), touched: limit } }),
+      ...(row === undefined ? {} : { row }),
     });
   }
 }
@@ -138,10 +137,10 @@ async function runPlacement(
       await ours.ring(ring);
       const table = { path: file, offset: dataOffset, storage: bag.storage, dim: bag.dim };
       const agreement = await compareBags(bag, table, ring, ours, child);
-      // Before and after: memory is not as fast in every second.
-      const touched = await touchRows(context, command, ring, cores);
-      const turns = await takeTurns(ours, child, rounds, options.ms);
-      touched.push(...(await touchRows(context, command, ring, cores)));
+      const touched: number[] = [];
+      const turns = await takeTurns(ours, child, rounds, options.ms, async () => {
+        touched.push(...(await touchRows(context, command, ring, cores)));
+      });
       const before = found.get(accessName(access));
       before?.turns.ours.push(...turns.ours);
       before?.turns.peer.push(...turns.peer);
@@ -154,6 +153,18 @@ async function runPlacement(
     await child.close();
     await ours.close();
   }
+}
+
+/** Round by round; undefined where the rows were not touched in every round. */
+function compareToTouch(
+  slices: readonly Slice[],
+  touched: readonly number[],
+  rows: number,
+): Cell['row'] {
+  if (touched.length === 0 || touched.length !== slices.length) return undefined;
+  const ours = slices.map(({ samples }) => medianOf(samples) / rows);
+  const ratio = spreadOf(ours.map((mine, i) => (touched[i] ?? Number.NaN) / mine));
+  return { ours: medianOf(ours), touched: medianOf(touched), ratio };
 }
 
 /** Nanoseconds a row; none where tables are copied, as their memory is not ours to touch. */

@@ -69,6 +69,27 @@ export function renderCells(cells: readonly Cell[]): string {
   );
 }
 
+/** Bags that were read in place, against touching the same rows; empty where there are none. */
+export function renderRows(cells: readonly Cell[]): string {
+  const inPlace = cells.flatMap((cell) =>
+    cell.row === undefined ? [] : [{ ...cell, row: cell.row }],
+  );
+  if (inPlace.length === 0) return '';
+  const table = formatTable(
+    ['workload', 'ours', 'where', 'ours ns', 'touched ns', 'of the limit', 'q1-q3 (min-max)'],
+    inPlace.map((cell) => [
+      cell.workload,
+      cell.variant,
+      where(cell),
+      cell.row.ours.toFixed(1),
+      cell.row.touched.toFixed(1),
+      cell.row.ratio.median.toFixed(2),
+      showSpread(cell.row.ratio),
+    ]),
+  );
+  return `\nOne row, and touching it in the same memory without summing it:\n${table}`;
+}
+
 export function renderGoals(result: Result): string {
   return formatTable(
     ['goal', 'peer', 'at least', 'measured', 'q1-q3 (min-max)', 'worst at', 'met'],
@@ -95,6 +116,7 @@ export function renderResult(result: Result): string {
     wrong.length === 0 ? '' : `\nWRONG ANSWERS, not measured:\n${wrong.join('')}`,
     '\nMedian call in microseconds; ratio: how many times faster we are, median of the rounds.\n',
     renderCells(result.cells),
+    renderRows(result.cells),
     '\nGoals, each at its worst cell:\n',
     renderGoals(result),
     skipped.length === 0 ? '' : `\nSkipped:\n${skipped.join('')}`,
