@@ -138,7 +138,8 @@ class Workload {
     benchmark::ClobberMemory();
   }
 
-  // Reads a word of every line of the call's rows, and prefetches `lines` ahead: no lookup can do less.
+  // Reads a word of every line of the call's rows, and prefetches `lines` ahead: no lookup can do
+  // less.
   void Touch(int64_t lines) {
     const size_t bytes = RowBytes(table_.storage, table_.dim);
     const auto need = static_cast<size_t>(case_.batch * case_.hotness);
