@@ -4,7 +4,7 @@ import { escapeText, lineChart, ratioBar, type Series } from '#lib/cli/bench-svg
 import { judge } from './goals.js';
 import type { Cell, Result } from './result.js';
 import { SHARES } from './stats.js';
-import { renderEnvironment, showSpread, where } from './text.js';
+import { cellsInPlace, renderEnvironment, showSpread, where } from './text.js';
 
 const STYLE = `
 body{font:14px/1.45 system-ui,sans-serif;margin:24px auto;max-width:1080px;padding:0 16px;color:#1c1c1c;background:#fff}
@@ -49,6 +49,7 @@ export function renderHtml(result: Result): string {
     charts(latencyCharts(cells)),
     '<h2>Table bytes a second against what memory can do</h2>',
     charts(rooflines(result)),
+    rowTable(cells),
     '<h2>Every comparison</h2>',
     cellTable(cells),
     skippedList(result),
@@ -90,6 +91,22 @@ function cellTable(cells: readonly Cell[]): string {
   return (
     '<table><tr><th>work</th><th>ours</th><th class="n">batch</th><th>where</th><th>peer</th><th class="n">ours</th>' +
     `<th class="n">peer’s</th><th></th><th class="n">ratio</th><th>q1–q3 (min–max)</th></tr>${rows.join('')}</table>`
+  );
+}
+
+function rowTable(cells: readonly Cell[]): string {
+  const rows = cellsInPlace(cells).map(
+    (cell) =>
+      `<tr><td>${cell.workload}</td><td>${cell.variant}</td><td>${where(cell)}</td>` +
+      `<td class="n">${cell.row.ours.toFixed(1)} ns</td><td class="n">${cell.row.touched.toFixed(1)} ns</td>` +
+      `<td>${ratioBar(cell.row.ratio, 1)}</td><td class="n">${cell.row.ratio.median.toFixed(2)}</td><td>${showSpread(cell.row.ratio)}</td></tr>`,
+  );
+  if (rows.length === 0) return '';
+  return (
+    '<h2>A row of a bag against touching it</h2>' +
+    '<p class="lead">Touched: the rows of the same ids in the same memory, in turns, prefetched but not summed. At 1 a lookup is where memory is.</p>' +
+    '<table><tr><th>work</th><th>ours</th><th>where</th><th class="n">ours</th><th class="n">touched</th><th></th>' +
+    `<th class="n">of the limit</th><th>q1–q3 (min–max)</th></tr>${rows.join('')}</table>`
   );
 }
 

@@ -15,7 +15,8 @@ export interface MemoryLimits {
   readonly rows?: readonly { readonly bytes: number; readonly nanoseconds: number }[];
 }
 
-const source = fileURLToPath(new URL('../../../../bench/peers/memory_limits.cc', import.meta.url));
+/** It stays where it is: this file runs from build/bench/bench/peers. */
+const SOURCE = fileURLToPath(new URL('../../../../bench/peers/memory_limits.cc', import.meta.url));
 const MEBIBYTES = 1024;
 
 export interface Limits {
@@ -26,17 +27,9 @@ export interface Limits {
 
 /** `memory` says why not, where there is no compiler. */
 export function measureMemory(cores: readonly (readonly number[])[], directory: string): Limits {
-  const program = join(directory, 'memory-limits');
-  const compiler = process.env['CXX'] ?? 'c++';
-  const args = ['-O3', '-std=c++20', '-pthread', source, '-o', program];
-  const built = spawnSync(compiler, args, { encoding: 'utf8' });
-  if (built.status !== 0) {
-    const why = built.error?.message ?? built.stderr.trim();
-    return {
-      memory: `expected a C++ compiler but ${compiler} gave ${why}`,
-      program: undefined,
-    };
-  }
+  const built = buildProgram(directory);
+  if ('why' in built) return { memory: built.why, program: undefined };
+  const { program } = built;
   const found: MemoryLimits[] = [];
   for (const list of cores) {
     const limits = run<MemoryLimits>(program, list, [MEBIBYTES]);
@@ -44,6 +37,18 @@ export function measureMemory(cores: readonly (readonly number[])[], directory: 
     found.push(limits);
   }
   return { memory: found, program };
+}
+
+export function buildProgram(
+  directory: string,
+  source = SOURCE,
+): { program: string } | { why: string } {
+  const program = join(directory, 'memory-limits');
+  const compiler = process.env['CXX'] ?? 'c++';
+  const args = ['-O3', '-std=c++20', '-pthread', source, '-o', program];
+  const { status, error, stderr } = spawnSync(compiler, args, { encoding: 'utf8' });
+  if (status === 0) return { program };
+  return { why: `expected a C++ compiler but ${compiler} gave ${error?.message ?? stderr.trim()}` };
 }
 
 export interface TableRows {

@@ -69,11 +69,14 @@ export function renderCells(cells: readonly Cell[]): string {
   );
 }
 
+/** Those whose rows were touched too. */
+export function cellsInPlace(cells: readonly Cell[]): (Cell & Required<Pick<Cell, 'row'>>)[] {
+  return cells.flatMap((cell) => (cell.row === undefined ? [] : [{ ...cell, row: cell.row }]));
+}
+
 /** Bags that were read in place, against touching the same rows; empty where there are none. */
 export function renderRows(cells: readonly Cell[]): string {
-  const inPlace = cells.flatMap((cell) =>
-    cell.row === undefined ? [] : [{ ...cell, row: cell.row }],
-  );
+  const inPlace = cellsInPlace(cells);
   if (inPlace.length === 0) return '';
   const table = formatTable(
     ['workload', 'ours', 'where', 'ours ns', 'touched ns', 'of the limit', 'q1-q3 (min-max)'],

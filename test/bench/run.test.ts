@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { renderHtml } from '../../bench/peers/html.js';
 import type { Result } from '../../bench/peers/result.js';
 import { SHARES } from '../../bench/peers/stats.js';
+import { renderRows } from '../../bench/peers/text.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const standIn = fileURLToPath(new URL('./stand-in.mjs', import.meta.url));
@@ -144,13 +145,21 @@ describe('a run', () => {
         },
       ],
       cells: [1, 128].flatMap((batch) =>
-        ['onnxruntime-node', '<script src="x">'].map((peer) => ({ ...first, batch, peer })),
+        ['onnxruntime-node', '<script src="x">'].map((peer) => ({
+          ...{ ...first, batch, peer },
+          row: { ours: 31.25, touched: 28.5, ratio: { ...first.ratio, median: 0.912 } },
+        })),
       ),
       skipped: [{ what: '<img src=x>', reason: '"&<' }],
       disagreements: [{ what: '<link href=x>', reason: 'x' }],
     };
     const page = renderHtml(more);
     expectSelfContained(page.replaceAll(/&#60;.*?&#62;/g, ''));
+    expect(page).toContain('31.3 ns</td><td class="n">28.5 ns');
+    expect(page).toContain('0.91</td>');
+    expect(done.html).not.toContain('of the limit');
+    expect(renderRows(more.cells)).toMatch(/ 31\.3 +28\.5 +0\.91 /);
+    expect(renderRows(done.result.cells)).toBe('');
     for (const chart of ['rows a second', 'one call in', 'random 64-byte lines', 'sequential']) {
       expect(page).toContain(chart);
     }
