@@ -16,8 +16,8 @@ void ConvertFrom(const Step& step, const Frame& frame) {
   }
 }
 
-// Calls f(offsets of the three operands, offset in y) for each vector of a row.
-template <typename F>
+// Calls f(offsets of the operands, offset in y) for each vector of a row.
+template <int kOperands, typename F>
 void EachVector(const Loops& loops, F f) {
   int64_t index[kMaxLoops] = {};
   int64_t at[3] = {};
@@ -26,10 +26,10 @@ void EachVector(const Loops& loops, F f) {
     int d = loops.rank - 1;
     for (; d >= 0; --d) {
       const auto i = static_cast<size_t>(d);
-      for (int operand = 0; operand < 3; ++operand) at[operand] += loops.stride[operand][i];
+      for (int operand = 0; operand < kOperands; ++operand) at[operand] += loops.stride[operand][i];
       if (++index[i] < loops.extent[i]) break;
       index[i] = 0;
-      for (int operand = 0; operand < 3; ++operand) {
+      for (int operand = 0; operand < kOperands; ++operand) {
         at[operand] -= loops.stride[operand][i] * loops.extent[i];
       }
     }
@@ -60,7 +60,7 @@ void Elementwise(const Step& step, const Frame& frame, F kernel) {
     return;
   }
   for (int64_t r = 0; r < frame.rows; ++r) {
-    EachVector(loops, [&](const int64_t* at, int64_t to) {
+    EachVector<kOperands>(loops, [&](const int64_t* at, int64_t to) {
       const float* vectors[3] = {};
       for (int i = 0; i < kOperands; ++i) vectors[i] = in[i] + at[i];
       kernel(vectors, y + to, loops.n);
@@ -70,12 +70,37 @@ void Elementwise(const Step& step, const Frame& frame, F kernel) {
   }
 }
 
-void CopyVector(const float* x, int64_t step, float* y, int64_t n) {
-  if (step == 1) {
-    std::memcpy(y, x, static_cast<size_t>(n) * sizeof(float));
-  } else {
+inline void CopyVector(const float* x, int64_t step, float* y, int64_t n) {
+  if (step != 1) {
     for (int64_t i = 0; i < n; ++i) y[i] = x[i * step];
+    return;
   }
+  // As small as the heads of an attention often are, a call costs more than the copy.
+  constexpr int64_t kSmall = 32;
+  if (n > kSmall) {
+    std::memcpy(y, x, static_cast<size_t>(n) * sizeof(float));
+    return;
+  }
+  int64_t i = 0;
+  for (; i + 4 <= n; i += 4) std::memcpy(y + i, x + i, 4 * sizeof(float));
+  for (; i < n; ++i) y[i] = x[i];
+}
+
+// Copies in the order of `loops`, of which the innermost is one loop here.
+void CopyLoops(const Loops& loops, const float* x, float* y) {
+  if (loops.rank == 0) return CopyVector(x, loops.step[0], y, loops.n);
+  Loops outer = loops;
+  const auto inner = static_cast<size_t>(--outer.rank);
+  const int64_t extent = loops.extent[inner];
+  const int64_t stride = loops.stride[0][inner];
+  outer.n *= extent;
+  EachVector<1>(outer, [&](const int64_t* at, int64_t to) {
+    const float* from = x + at[0];
+    float* into = y + to;
+    for (int64_t i = 0; i < extent; ++i, from += stride, into += loops.n) {
+      CopyVector(from, loops.step[0], into, loops.n);
+    }
+  });
 }
 
 // Moves on to the next row of y and one operand.
@@ -198,9 +223,7 @@ void RunReduce(const Step& step, const Frame& frame) {
 void RunReduceMoved(const Step& step, const Frame& frame) {
   auto* const moved = reinterpret_cast<float*>(frame.aux);
   EachRow(step, frame, [&](const float* x, float* y) {
-    EachVector(step.loops, [&](const int64_t* at, int64_t to) {
-      CopyVector(x + at[0], step.loops.step[0], moved + to, step.loops.n);
-    });
+    CopyLoops(step.loops, x, moved);
     ReduceRow(step, moved, y);
   });
 }
@@ -241,7 +264,7 @@ void RunMatmul(const Step& step, const Frame& frame) {
   const float* b = At(step.in[1], frame);
   float* y = At(step.y, frame);
   for (int64_t r = 0; r < frame.rows; ++r) {
-    EachVector(step.loops, [&](const int64_t* at, int64_t to) {
+    EachVector<2>(step.loops, [&](const int64_t* at, int64_t to) {
       args.a = a + at[0];
       args.b = b + at[1];
       args.c = y + to;
@@ -268,11 +291,7 @@ void RunPairwise(const Step& step, const Frame& frame) {
 }
 
 void RunCopy(const Step& step, const Frame& frame) {
-  EachRow(step, frame, [&](const float* x, float* y) {
-    EachVector(step.loops, [&](const int64_t* at, int64_t to) {
-      CopyVector(x + at[0], step.loops.step[0], y + to, step.loops.n);
-    });
-  });
+  EachRow(step, frame, [&](const float* x, float* y) { CopyLoops(step.loops, x, y); });
 }
 
 void RunPlace(const Step& step, const Frame& frame) {

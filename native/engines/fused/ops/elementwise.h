@@ -236,9 +236,9 @@ void Binary(BinaryFn fn, const float* a_data, int64_t a_step, const float* b_dat
     case BinaryFn::kDiv:
       GYR_MAP(a / b);
     case BinaryFn::kMax:  // NaN if either is
-      GYR_MAP(V::Select((a > b) | (a != a), a, b));
+      GYR_MAP(V::Max(a, b));
     case BinaryFn::kMin:
-      GYR_MAP(V::Select((a < b) | (a != a), a, b));
+      GYR_MAP(V::Min(a, b));
     case BinaryFn::kPow:
       return Power<V>(a_data, a_step, b_data, b_step, y, n);
     case BinaryFn::kEq:

@@ -23,8 +23,32 @@ struct Avx2 : Generic<8> {
   GYR_VECTOR Vec LoadFirst(const float* at, int64_t n) {
     return (Vec)_mm256_maskload_ps(at, First(n));
   }
+  GYR_VECTOR Vec LoadFirstOr(const float* at, int64_t n, Vec rest) {
+    const __m256i first = First(n);
+    return (Vec)_mm256_blendv_ps((__m256)rest, _mm256_maskload_ps(at, first), (__m256)first);
+  }
+  // In parts that end where the elements do, as in ops_avx512.cc.
   GYR_VECTOR void StoreFirst(float* at, Vec value, int64_t n) {
-    _mm256_maskstore_ps(at, First(n), (__m256)value);
+    __m128 four = _mm256_castps256_ps128((__m256)value);
+    if ((n & 4) != 0) {
+      _mm_storeu_ps(at, four);
+      four = _mm256_extractf128_ps((__m256)value, 1);
+      at += 4;
+    }
+    if ((n & 2) != 0) {
+      _mm_storel_pi(reinterpret_cast<__m64*>(at), four);
+      four = _mm_movehl_ps(four, four);
+      at += 2;
+    }
+    if ((n & 1) != 0) _mm_store_ss(at, four);
+  }
+  GYR_VECTOR Vec Max(Vec a, Vec b) {
+    const __m256 nan = _mm256_cmp_ps((__m256)a, (__m256)a, _CMP_UNORD_Q);
+    return (Vec)_mm256_blendv_ps(_mm256_max_ps((__m256)a, (__m256)b), (__m256)a, nan);
+  }
+  GYR_VECTOR Vec Min(Vec a, Vec b) {
+    const __m256 nan = _mm256_cmp_ps((__m256)a, (__m256)a, _CMP_UNORD_Q);
+    return (Vec)_mm256_blendv_ps(_mm256_min_ps((__m256)a, (__m256)b), (__m256)a, nan);
   }
   GYR_VECTOR Vec MulAdd(Vec a, Vec b, Vec c) {
     return (Vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
@@ -33,6 +57,14 @@ struct Avx2 : Generic<8> {
     return (Vec)_mm256_blendv_ps((__m256)b, (__m256)a, (__m256)mask);
   }
   GYR_VECTOR Vec Sqrt(Vec x) { return (Vec)_mm256_sqrt_ps((__m256)x); }
+  template <int kStep>
+  GYR_VECTOR Vec Swap(Vec v) {
+    if constexpr (kStep == 4) {
+      return (Vec)_mm256_permute2f128_ps((__m256)v, (__m256)v, 1);
+    } else {
+      return (Vec)_mm256_permute_ps((__m256)v, kStep == 2 ? 0x4e : 0xb1);
+    }
+  }
   GYR_VECTOR __m128 Half(Vec v) {
     return _mm_add_ps(_mm256_castps256_ps128((__m256)v), _mm256_extractf128_ps((__m256)v, 1));
   }

@@ -27,8 +27,38 @@ struct Avx512 : Generic<16> {
   GYR_VECTOR Vec LoadFirst(const float* at, int64_t n) {
     return (Vec)_mm512_maskz_loadu_ps(First(n), at);
   }
+  GYR_VECTOR Vec LoadFirstOr(const float* at, int64_t n, Vec rest) {
+    return (Vec)_mm512_mask_loadu_ps((__m512)rest, First(n), at);
+  }
+  // In parts that end where the elements do: what lies behind a masked store is often the next row,
+  // which processors load only when that store is done.
   GYR_VECTOR void StoreFirst(float* at, Vec value, int64_t n) {
-    _mm512_mask_storeu_ps(at, First(n), (__m512)value);
+    __m256 eight = _mm512_castps512_ps256((__m512)value);
+    if ((n & 8) != 0) {
+      _mm256_storeu_ps(at, eight);
+      eight = _mm512_extractf32x8_ps((__m512)value, 1);
+      at += 8;
+    }
+    __m128 four = _mm256_castps256_ps128(eight);
+    if ((n & 4) != 0) {
+      _mm_storeu_ps(at, four);
+      four = _mm256_extractf128_ps(eight, 1);
+      at += 4;
+    }
+    if ((n & 2) != 0) {
+      _mm_storel_pi(reinterpret_cast<__m64*>(at), four);
+      four = _mm_movehl_ps(four, four);
+      at += 2;
+    }
+    if ((n & 1) != 0) _mm_store_ss(at, four);
+  }
+  GYR_VECTOR Vec Max(Vec a, Vec b) {
+    const __mmask16 nan = _mm512_cmp_ps_mask((__m512)a, (__m512)a, _CMP_UNORD_Q);
+    return (Vec)_mm512_mask_mov_ps(_mm512_max_ps((__m512)a, (__m512)b), nan, (__m512)a);
+  }
+  GYR_VECTOR Vec Min(Vec a, Vec b) {
+    const __mmask16 nan = _mm512_cmp_ps_mask((__m512)a, (__m512)a, _CMP_UNORD_Q);
+    return (Vec)_mm512_mask_mov_ps(_mm512_min_ps((__m512)a, (__m512)b), nan, (__m512)a);
   }
   GYR_VECTOR Vec MulAdd(Vec a, Vec b, Vec c) {
     return (Vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
@@ -37,6 +67,14 @@ struct Avx512 : Generic<16> {
     return (Vec)_mm512_mask_blend_ps(_mm512_movepi32_mask((__m512i)mask), (__m512)b, (__m512)a);
   }
   GYR_VECTOR Vec Sqrt(Vec x) { return (Vec)_mm512_sqrt_ps((__m512)x); }
+  template <int kStep>
+  GYR_VECTOR Vec Swap(Vec v) {
+    if constexpr (kStep >= 4) {
+      return (Vec)_mm512_shuffle_f32x4((__m512)v, (__m512)v, kStep == 8 ? 0x4e : 0xb1);
+    } else {
+      return (Vec)_mm512_permute_ps((__m512)v, kStep == 2 ? 0x4e : 0xb1);
+    }
+  }
   GYR_VECTOR __m256 Half(Vec v) {
     return _mm256_add_ps(_mm512_castps512_ps256((__m512)v), _mm512_extractf32x8_ps((__m512)v, 1));
   }

@@ -22,8 +22,8 @@ struct Reducer {
     return V::Set1(kFn == ReduceFn::kProd ? 1.0f : 0.0f);
   }
   GYR_VECTOR Vec Join(Vec a, Vec b) {
-    if constexpr (kIsMax) return V::Select((a > b) | (a != a), a, b);
-    if constexpr (kFn == ReduceFn::kMin) return V::Select((a < b) | (a != a), a, b);
+    if constexpr (kIsMax) return V::Max(a, b);
+    if constexpr (kFn == ReduceFn::kMin) return V::Min(a, b);
     if constexpr (kFn == ReduceFn::kProd) return a * b;
     return a + b;
   }
@@ -39,6 +39,17 @@ struct Reducer {
   }
 };
 
+// The lanes of `v` joined, in every lane.
+template <class V, ReduceFn kFn, int kStep = V::kWidth / 2>
+[[gnu::always_inline]] inline typename V::Vec JoinLanes(typename V::Vec v) {
+  v = Reducer<V, kFn>::Join(v, V::template Swap<kStep>(v));
+  if constexpr (kStep > 1) {
+    return JoinLanes<V, kFn, kStep / 2>(v);
+  } else {
+    return v;
+  }
+}
+
 template <class V, ReduceFn kFn>
 float ReduceVector(const float* x, int64_t n) {
   using R = Reducer<V, kFn>;
@@ -51,20 +62,9 @@ float ReduceVector(const float* x, int64_t n) {
     other = R::Add(other, V::Load(x + i + V::kWidth));
   }
   for (; i + V::kWidth <= n; i += V::kWidth) sum = R::Add(sum, V::Load(x + i));
-  sum = R::Join(sum, other);
-  float lanes[V::kWidth];
-  if (i < n) {
-    // Only the lanes that exist take part.
-    const Vec added = R::Add(sum, V::LoadFirst(x + i, n - i));
-    V::Store(lanes, sum);
-    V::StoreFirst(lanes, added, n - i);
-  } else {
-    V::Store(lanes, sum);
-  }
-  Vec total = V::Set1(lanes[0]);
-  for (int lane = 1; lane < V::kWidth; ++lane) total = R::Join(total, V::Set1(lanes[lane]));
-  V::Store(lanes, R::Finish(total, n));
-  return lanes[0];
+  // To take in what it starts with changes nothing.
+  if (i < n) other = R::Add(other, V::LoadFirstOr(x + i, n - i, R::Start()));
+  return R::Finish(JoinLanes<V, kFn>(R::Join(sum, other)), n)[0];
 }
 
 template <class V>
@@ -105,13 +105,11 @@ float SumExp(const float* x, int64_t n, float shift) {
   const typename V::Vec by = V::Set1(shift);
   int64_t i = 0;
   for (; i + V::kWidth <= n; i += V::kWidth) sum = sum + M::Exp(V::Load(x + i) - by);
-  float total = V::Sum(sum);
   if (i < n) {
-    float lanes[V::kWidth];
-    V::Store(lanes, M::Exp(V::LoadFirst(x + i, n - i) - by));
-    for (int64_t lane = 0; lane < n - i; ++lane) total += lanes[lane];
+    // Behind the end e^-inf, which is 0.
+    sum = sum + M::Exp(V::LoadFirstOr(x + i, n - i, V::Set1(-__builtin_inff())) - by);
   }
-  return total;
+  return V::Sum(sum);
 }
 
 template <class V>
@@ -196,10 +194,41 @@ void ReduceRows(ReduceFn fn, const float* x, int64_t count, int64_t n, float* y)
   return LogSumExpRows<V>(x, count, n, y);
 }
 
+// n fills kVectors vectors, the last one perhaps in part: what is between them stays in registers.
+template <class V, int kVectors>
+void SoftmaxOf(const float* x, float* y, int64_t n) {
+  using M = VectorMath<V>;
+  using R = Reducer<V, ReduceFn::kMax>;
+  using Vec = typename V::Vec;
+  constexpr int64_t kBefore = int64_t{kVectors - 1} * V::kWidth;
+  const int64_t rest = n - kBefore;
+  Vec e[kVectors];
+  for (int v = 0; v < kVectors - 1; ++v) e[v] = V::Load(x + v * V::kWidth);
+  // Behind the end -inf, which is below all and whose power is 0.
+  e[kVectors - 1] =
+      rest == V::kWidth ? V::Load(x + kBefore) : V::LoadFirstOr(x + kBefore, rest, R::Start());
+  Vec largest = e[0];
+  for (int v = 1; v < kVectors; ++v) largest = R::Join(largest, e[v]);
+  largest = JoinLanes<V, ReduceFn::kMax>(largest);
+  Vec sum = V::Set1(0.0f);
+  for (int v = 0; v < kVectors; ++v) {
+    e[v] = M::ExpOrZero(e[v] - largest);
+    sum = sum + e[v];
+  }
+  const Vec scale = V::Set1(1.0f) / JoinLanes<V, ReduceFn::kSum>(sum);
+  for (int v = 0; v < kVectors - 1; ++v) V::Store(y + v * V::kWidth, e[v] * scale);
+  StoreUpTo<V>(y + kBefore, e[kVectors - 1] * scale, rest);
+}
+
 template <class V>
 void Softmax(const float* x, float* y, int64_t n, bool log) {
   using M = VectorMath<V>;
   using Vec = typename V::Vec;
+  if (!log && n <= 4 * V::kWidth) {
+    if (n <= V::kWidth) return SoftmaxOf<V, 1>(x, y, n);
+    if (n <= 2 * V::kWidth) return SoftmaxOf<V, 2>(x, y, n);
+    return n <= 3 * V::kWidth ? SoftmaxOf<V, 3>(x, y, n) : SoftmaxOf<V, 4>(x, y, n);
+  }
   const float largest = ReduceVector<V, ReduceFn::kMax>(x, n);
   const Vec by = V::Set1(largest);
   if (log) {
@@ -212,16 +241,17 @@ void Softmax(const float* x, float* y, int64_t n, bool log) {
   Vec sum = V::Set1(0.0f);
   int64_t i = 0;
   for (; i + V::kWidth <= n; i += V::kWidth) {
-    const Vec e = M::Exp(V::Load(x + i) - by);
+    const Vec e = M::ExpOrZero(V::Load(x + i) - by);
     V::Store(y + i, e);
     sum = sum + e;
   }
-  float total = V::Sum(sum);
   if (i < n) {
-    V::StoreFirst(y + i, M::Exp(V::LoadFirst(x + i, n - i) - by), n - i);
-    for (int64_t rest = i; rest < n; ++rest) total += y[rest];
+    const Vec last = V::LoadFirstOr(x + i, n - i, V::Set1(-__builtin_inff()));
+    const Vec e = M::ExpOrZero(last - by);
+    V::StoreFirst(y + i, e, n - i);
+    sum = sum + e;
   }
-  const Vec scale = V::Set1(1.0f / total);
+  const Vec scale = V::Set1(1.0f / V::Sum(sum));
   for (i = 0; i < n; i += V::kWidth) {
     StoreUpTo<V>(y + i, LoadUpTo<V>(y + i, n - i) * scale, n - i);
   }
@@ -240,7 +270,7 @@ void SoftmaxRows(const float* x, float* y, int64_t count, int64_t n, bool log) {
     Vec sum = V::Set1(0.0f);
     for (int64_t i = 0; i < count; ++i) {
       const Vec shifted = LoadUpTo<V>(x + i * n + j, rest) - largest;
-      const Vec e = M::Exp(shifted);
+      const Vec e = M::ExpOrZero(shifted);
       StoreUpTo<V>(y + i * n + j, log ? shifted : e, rest);
       sum = sum + e;
     }
@@ -264,9 +294,12 @@ void LayerNorm(const float* x, float* y, int64_t n, const float* gamma, const fl
     const Vec d = V::Load(x + i) - middle;
     squares = V::MulAdd(d, d, squares);
   }
-  float variance = V::Sum(squares);
-  for (; i < n; ++i) variance += (x[i] - mean) * (x[i] - mean);
-  const float scale = 1.0f / __builtin_sqrtf(variance / static_cast<float>(n) + eps);
+  if (i < n) {
+    const Vec d = V::LoadFirstOr(x + i, n - i, middle) - middle;
+    squares = V::MulAdd(d, d, squares);
+  }
+  const float variance = V::Sum(squares) / static_cast<float>(n);
+  const float scale = 1.0f / __builtin_sqrtf(variance + eps);
   const Vec by = V::Set1(scale);
   for (i = 0; i < n; i += V::kWidth) {
     const int64_t rest = n - i;

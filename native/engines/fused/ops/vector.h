@@ -56,6 +56,13 @@ struct Generic {
     }
     return value;
   }
+  // The same with the lanes of `rest` behind them.
+  GYR_VECTOR Vec LoadFirstOr(const float* at, int64_t n, Vec rest) {
+    for (int i = 0; i < W; ++i) {
+      if (i < n) rest[i] = at[i];
+    }
+    return rest;
+  }
   GYR_VECTOR void StoreFirst(float* at, Vec value, int64_t n) {
     for (int i = 0; i < W; ++i) {
       if (i < n) at[i] = value[i];
@@ -65,6 +72,9 @@ struct Generic {
   GYR_VECTOR Vec Select(Int mask, Vec a, Vec b) {
     return reinterpret_cast<Vec>((mask & Bits(a)) | (~mask & Bits(b)));
   }
+  // NaN where either is.
+  GYR_VECTOR Vec Max(Vec a, Vec b) { return Select((a > b) | (a != a), a, b); }
+  GYR_VECTOR Vec Min(Vec a, Vec b) { return Select((a < b) | (a != a), a, b); }
   GYR_VECTOR Vec Sqrt(Vec x) {
     for (int i = 0; i < W; ++i) x[i] = __builtin_sqrtf(x[i]);
     return x;
@@ -76,6 +86,13 @@ struct Generic {
   GYR_VECTOR Vec Abs(Vec x) { return FromBits(Bits(x) & SetInt(0x7fffffff)); }
   GYR_VECTOR Vec WithSign(Vec magnitude, Vec sign) {
     return FromBits(Bits(magnitude) | (Bits(sign) & SetInt(INT32_MIN)));
+  }
+  // Lane i ^ kStep in lane i; kStep is a power of two.
+  template <int kStep>
+  GYR_VECTOR Vec Swap(Vec v) {
+    Vec swapped;
+    for (int i = 0; i < W; ++i) swapped[i] = v[i ^ kStep];
+    return swapped;
   }
   GYR_VECTOR float Sum(Vec v) {
     float half[W];

@@ -45,17 +45,35 @@ struct VectorMath {
     return value * V::FromBits((half + bias) << 23) * V::FromBits((whole - half + bias) << 23);
   }
 
-  GYR_VECTOR Vec Exp(Vec given) {
-    const Vec x = AtLeast(AtMost(given, 90.0f), -105.0f);
-    const Vec n = Round(x * Set(1.44269504f));
+  // e^(x - n log 2), n next to x / log 2.
+  GYR_VECTOR Vec ExpNear(Vec x, Vec n) {
     Vec r = V::MulAdd(n, Set(-0.693145751953125f), x);  // exact: n has 8 bits, the constant 16
     r = V::MulAdd(n, Set(-1.42860677e-6f), r);
     constexpr float kP[] = {0.500000003f, 0.166665769f, 0.0416663749f, 0.00836319707f,
                             0.00139411427f};
-    const Vec p = V::MulAdd(Polynomial(kP, r), r * r, r) + Set(1.0f);
+    return V::MulAdd(Polynomial(kP, r), r * r, r) + Set(1.0f);
+  }
+
+  GYR_VECTOR Vec Exp(Vec given) {
+    const Vec x = AtLeast(AtMost(given, 90.0f), -105.0f);
+    const Vec n = Round(x * Set(1.44269504f));
+    const Vec p = ExpNear(x, n);
     // A NaN must not reach the conversion to integers.
     const Vec safe = V::Select(n == n, n, Set(0.0f));
     return Scale(p, safe);
+  }
+
+  // e^x of x <= 0 for sums of at least 1: 0 where it would be denormal, which takes processors
+  // long.
+  GYR_VECTOR Vec ExpOrZero(Vec given) {
+    const Vec x = AtLeast(given, -87.0f);
+    // What is added leaves the nearest integer in the lowest bits, in two's complement.
+    const Vec magic = Set(12582912.0f);  // 1.5 * 2^23
+    const Vec shifted = V::MulAdd(x, Set(1.44269504f), magic);
+    const Vec n = shifted - magic;
+    const Vec p = ExpNear(x, n);
+    const Vec scale = V::FromBits((V::Bits(shifted) + V::SetInt(127)) << 23);
+    return V::Select(given < Set(-87.0f), Set(0.0f), p * scale);
   }
 
   GYR_VECTOR Vec Log(Vec given) {
