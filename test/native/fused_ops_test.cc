@@ -204,6 +204,83 @@ TEST_P(FusedOps, SoftmaxAndLayerNormAgree) {
   }
 }
 
+// Short rows take other ways than long ones, and end within a vector or with one.
+TEST_P(FusedOps, SoftmaxAndLayerNormOfEveryLengthWriteNothingBehind) {
+  for (int64_t n = 1; n <= 70; ++n) {
+    const auto size = static_cast<size_t>(n);
+    std::vector<float> x = Numbers(size, 21 + static_cast<uint32_t>(n), 4.0f);
+    x[size / 2] = -1e9f;  // masked
+    x[size - 1] = 60.0f;
+    for (const bool flag : {false, true}) {
+      std::vector<float> want(size + 1, kGuard);
+      std::vector<float> got = want;
+      kReferenceOps.softmax(x.data(), want.data(), n, flag);
+      ops().softmax(x.data(), got.data(), n, flag);
+      for (size_t i = 0; i <= size; ++i) {
+        ExpectClose(got[i], want[i], 1e-6f, "softmax of " + std::to_string(n));
+      }
+      if (n > 2 && !flag) {
+        EXPECT_EQ(got[size / 2], 0.0f);
+      }
+      kReferenceOps.layer_norm(x.data(), want.data(), n, nullptr, nullptr, 1e-5f, flag);
+      ops().layer_norm(x.data(), got.data(), n, nullptr, nullptr, 1e-5f, flag);
+      for (size_t i = 0; i <= size; ++i) {
+        ExpectClose(got[i], want[i], 4e-6f, "layer_norm of " + std::to_string(n));
+      }
+    }
+  }
+}
+
+TEST_P(FusedOps, SoftmaxOfWhatItHardlyCounts) {
+  // e^-87 is about the last normal number: what is below may be 0.
+  const std::vector<float> x = {0.0f,    -80.0f,  -86.9f, -87.1f, -90.0f,
+                                -103.0f, -200.0f, -3e38f, -kInf};
+  for (const size_t n : {x.size(), size_t{5}, size_t{2}}) {
+    std::vector<float> got(x.size() + 1, kGuard);
+    ops().softmax(x.data(), got.data(), static_cast<int64_t>(n), false);
+    for (size_t i = 0; i < n; ++i) {
+      const double want = std::exp(static_cast<double>(x[i]));
+      EXPECT_NEAR(got[i], want, want * 1e-6 + 2e-38) << x[i];
+    }
+    EXPECT_EQ(got[n], kGuard);
+  }
+}
+
+TEST_P(FusedOps, SoftmaxOfInfinitiesAndNanIsNan) {
+  for (const size_t n : {1, 3, 8, 16, 20, 64, 65, 90}) {
+    for (const size_t place : {size_t{0}, n / 2, n - 1}) {
+      for (const float bad : {kInf, std::nanf("")}) {
+        std::vector<float> x = Numbers(n, 22);
+        x[place] = bad;
+        std::vector<float> got(n + 1, kGuard);
+        ops().softmax(x.data(), got.data(), static_cast<int64_t>(n), false);
+        EXPECT_TRUE(std::isnan(got[place])) << n;
+        EXPECT_EQ(got[n], kGuard);
+      }
+    }
+    const std::vector<float> low(n, -kInf);
+    std::vector<float> got(n);
+    ops().softmax(low.data(), got.data(), static_cast<int64_t>(n), false);
+    for (const float one : got) EXPECT_TRUE(std::isnan(one)) << n;
+  }
+}
+
+TEST_P(FusedOps, MaximaSeeNanAndNumbersInEveryPlace) {
+  for (size_t n = 1; n <= 40; ++n) {
+    for (size_t place = 0; place < n; ++place) {
+      std::vector<float> x = Numbers(n, 23);
+      const auto count = static_cast<int64_t>(n);
+      x[place] = std::nanf("");
+      EXPECT_TRUE(std::isnan(ops().reduce(ReduceFn::kMax, x.data(), count)));
+      EXPECT_TRUE(std::isnan(ops().reduce(ReduceFn::kMin, x.data(), count)));
+      x[place] = 50.0f;
+      EXPECT_EQ(ops().reduce(ReduceFn::kMax, x.data(), count), 50.0f);
+      x[place] = -50.0f;
+      EXPECT_EQ(ops().reduce(ReduceFn::kMin, x.data(), count), -50.0f);
+    }
+  }
+}
+
 TEST_P(FusedOps, ProductsAgreeInEveryOrientation) {
   for (const int64_t m : {1, 2, 5, 9}) {
     for (const int64_t k : {1, 3, 16, 20}) {
