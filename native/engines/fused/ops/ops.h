@@ -63,7 +63,8 @@ struct OpKernels {
   float (*reduce)(ReduceFn fn, const float* x, int64_t n);  // n >= 1
   // Over the rows of x [count, n], count >= 1.
   void (*reduce_rows)(ReduceFn fn, const float* x, int64_t count, int64_t n, float* y);
-  void (*softmax)(const float* x, float* y, int64_t n, bool log);  // n >= 1
+  // n >= 1; what is less than e^-87 of the largest element's share may be 0.
+  void (*softmax)(const float* x, float* y, int64_t n, bool log);
   void (*softmax_rows)(const float* x, float* y, int64_t count, int64_t n, bool log);
   // gamma, beta: [n] or null.
   void (*layer_norm)(const float* x, float* y, int64_t n, const float* gamma, const float* beta,
