@@ -60,11 +60,6 @@ class DirectPool {
   static constexpr int64_t kParams = kStorage == Storage::kInt4 ? kDim / 2 : kDim;
   static constexpr bool kQuantised = IsQuantised(kStorage);
   static constexpr bool kTwoRows = kVectors <= 2;  // as in PoolBlock
-  // Where a row takes many instructions, prefetches between rows stand so far apart that few are
-  // under way at once: the processor sees some hundred instructions ahead. There the rows of a
-  // chunk are prefetched one after another before the first of them is read. Zen 5, int4 rows of
-  // 128: 68 and 53 ns; rows of few instructions lose a tenth by it.
-  static constexpr bool kPrefetchFirst = kNear && kQuantised && kVectors >= 8;
   // Even and odd elements of 32 are summed apart until the bag ends.
   static constexpr bool kPairs = kStorage == Storage::kInt4 && Isa::kInt4Table && kVectors % 2 == 0;
 
@@ -80,9 +75,6 @@ class DirectPool {
       const int64_t end = begin + (left < args.chunk ? left : args.chunk);
       float biases[4] = {};
       int64_t i = begin;
-      if constexpr (kPrefetchFirst) {
-        for (int64_t a = begin; a < end; ++a) Prefetch(args, a);
-      }
       Vec* const second = kTwoRows ? odd : sums;
       if constexpr (kQuantised) {
         for (; i + 3 < end; i += 4) {
@@ -137,7 +129,8 @@ class DirectPool {
     }
   }
 
-  [[gnu::always_inline]] static void Prefetch(const DirectArgs& args, int64_t i) {
+  [[gnu::always_inline]] static bool Add(const DirectArgs& args, int64_t i, Vec* sums,
+                                         float* bias) {
     const uint64_t ahead = RowOf(args.ahead, i, args.add);
     if (ahead < args.rows) [[likely]] {
       const std::byte* const next = args.table + ahead * kBytes;
@@ -145,11 +138,6 @@ class DirectPool {
       for (int64_t line = 0; line < kLines - 1; ++line) Touch(next + line * kLineBytes);
       Touch(next + kBytes - 1);
     }
-  }
-
-  [[gnu::always_inline]] static bool Add(const DirectArgs& args, int64_t i, Vec* sums,
-                                         float* bias) {
-    if constexpr (!kPrefetchFirst) Prefetch(args, i);
     const uint64_t at = RowOf(args.ids, i, args.add);
     if (at >= args.rows) [[unlikely]]
       return false;
