@@ -1,6 +1,5 @@
 // Embedding lookup, all backends of this machine: storage x dim x hotness, many single-id tables in
-// one request, a sweep of the prefetch distance, and beside it the same rows only touched: what
-// memory allows.
+// one request, and a sweep of the prefetch distance.
 //
 // Ids are uniform over a table larger than the caches and each call takes ids that no recent call
 // used. Knobs: GYRFALCON_BENCH_TABLE_MIB (default 512), GYRFALCON_BENCH_SEED (default 1),
@@ -138,27 +137,6 @@ class Workload {
     benchmark::ClobberMemory();
   }
 
-  // Reads a word of every line of the call's rows, and prefetches `lines` ahead: no lookup can do
-  // less.
-  void Touch(int64_t lines) {
-    const size_t bytes = RowBytes(table_.storage, table_.dim);
-    const auto need = static_cast<size_t>(case_.batch * case_.hotness);
-    const size_t ahead = static_cast<size_t>(lines) * 64 / (bytes + 32);
-    if (next_ + need + ahead > ids_.size()) next_ = 0;
-    const int32_t* const ids = ids_.data() + next_;
-    next_ += need;
-    uint32_t sum = 0;
-    for (size_t i = 0; i < need; ++i) {
-      const std::byte* const next = table_.data + static_cast<size_t>(ids[i + ahead]) * bytes;
-      for (size_t b = 0; b < bytes; b += 64) __builtin_prefetch(next + b, 0, 3);
-      __builtin_prefetch(next + bytes - 1, 0, 3);
-      const std::byte* const row = table_.data + static_cast<size_t>(ids[i]) * bytes;
-      for (size_t b = 0; b < bytes; b += 64) sum += static_cast<uint32_t>(row[b]);
-      sum += static_cast<uint32_t>(row[bytes - 1]);
-    }
-    benchmark::DoNotOptimize(sum);
-  }
-
   // Largest difference from the reference over one call.
   double Error(const LookupBackend& backend) {
     next_ = 0;
@@ -201,23 +179,6 @@ void Measure(benchmark::State& state, const Case& one, const LookupBackend& back
   SetPrefetching(kUsualPrefetch);
 }
 
-void MeasureTouch(benchmark::State& state, const Case& one, int64_t lines) {
-  Workload work(one);
-  for (auto _ : state) work.Touch(lines);
-  const auto ids = static_cast<double>(state.iterations() * work.ids_per_call());
-  state.counters["s_per_row"] =
-      benchmark::Counter(ids, benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
-}
-
-void RegisterTouch(const Case& one, int64_t lines) {
-  const std::string name = "prefetch/touch/" + std::string(StorageName(one.storage)) +
-                           "/dim:" + std::to_string(one.dim) +
-                           "/hotness:" + std::to_string(one.hotness) + '/' + std::to_string(lines);
-  benchmark::RegisterBenchmark(name.c_str(), [one, lines](benchmark::State& state) {
-    MeasureTouch(state, one, lines);
-  })->MinTime(0.1);
-}
-
 void Register(const std::string& kind, const Case& one, const LookupBackend& backend,
               Prefetching prefetch = kUsualPrefetch) {
   std::string name = kind + '/' + std::string(backend.name) + '/' +
@@ -256,7 +217,6 @@ const bool kRegistered = [] {
     for (const int64_t hotness : {1, 40}) {
       for (const Storage storage : {Storage::kF32, Storage::kInt8, Storage::kInt4}) {
         for (const int64_t lines : {0, 32, 64, 128, 192, 384, 768}) {
-          RegisterTouch({storage, dim, hotness, 1, kBatch}, lines);
           for (const PrefetchOrder order :
                {PrefetchOrder::kBursts, PrefetchOrder::kSteady, PrefetchOrder::kNear}) {
             Register("prefetch", {storage, dim, hotness, 1, kBatch}, backends.front(),
