@@ -76,7 +76,10 @@ async function loadBag(command: LoadCommand): Promise<SideModel> {
       threads,
       residency,
       tableBytes,
-      hugePages: tableBytes === 0 ? 0 : Math.min(1, hugePageBytes / tableBytes),
+      // Of a mapped file the pages come with the first reads.
+      ...(residency === 'copy' && tableBytes > 0
+        ? { hugePages: Math.min(1, hugePageBytes / tableBytes) }
+        : {}),
       storages: [table.storage],
     },
     shape: ({ batch, idWidth }) => {
