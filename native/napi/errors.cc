@@ -79,4 +79,8 @@ std::optional<int64_t> IntegerArgument(const Napi::CallbackInfo& info, size_t in
   return static_cast<int64_t>(value);
 }
 
+bool BooleanArgument(const Napi::CallbackInfo& info, size_t index) {
+  return info[index].IsBoolean() && info[index].As<Napi::Boolean>().Value();
+}
+
 }  // namespace gyrfalcon::napi

@@ -33,6 +33,9 @@ std::optional<std::string> StringArgument(const Napi::CallbackInfo& info, size_t
                                           const char* name);
 std::optional<int64_t> IntegerArgument(const Napi::CallbackInfo& info, size_t index,
                                        const char* name);  // |value| <= 2^53
+// False for anything but true. Never throws: a coercion fails while a worker is being terminated,
+// and what it leaves empty is fatal to whoever asks for its value.
+bool BooleanArgument(const Napi::CallbackInfo& info, size_t index);
 
 }  // namespace gyrfalcon::napi
 

@@ -97,7 +97,7 @@ Napi::Value FromFile(const Napi::CallbackInfo& info) {
   const std::optional<int64_t> dim = storage ? IntegerArgument(info, 3, "dim") : std::nullopt;
   if (!dim) return env.Undefined();
   LoadTableOptions options;
-  options.residency = info[4].ToBoolean().Value() ? TableResidency::kMap : TableResidency::kCopy;
+  options.residency = BooleanArgument(info, 4) ? TableResidency::kMap : TableResidency::kCopy;
   const int threads = ThreadsArgument(info, 5);
   const std::optional<int64_t> device = IntegerArgument(info, 6, "device");
   const std::optional<cuda::CacheSize> cache = device ? CacheArgument(info, 8) : std::nullopt;
@@ -121,7 +121,7 @@ Napi::Value FromRows(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   Result<ArrayView> data = ReadTypedArray(env, info[0], "the table's rows");
   if (!data.ok()) return Throw(env, data.status());
-  const bool encoded = info[1].ToBoolean();
+  const bool encoded = BooleanArgument(info, 1);
   const std::optional<int64_t> rows = IntegerArgument(info, 2, "rows");
   const std::optional<int64_t> dim = rows ? IntegerArgument(info, 3, "dim") : std::nullopt;
   const std::optional<Storage> storage = dim ? StorageArgument(info, 4) : std::nullopt;
@@ -291,7 +291,7 @@ Napi::Value TableWrap::Update(const Napi::CallbackInfo& info) {
   }
   Result<ArrayView> data = ReadTypedArray(env, info[1], "rows");
   if (!data.ok()) return Throw(env, data.status());
-  const bool encoded = info[2].ToBoolean();
+  const bool encoded = BooleanArgument(info, 2);
   const TableView shape = table_->shape();
   const size_t row_bytes =
       encoded ? RowBytes(shape.storage, shape.dim) : sizeof(float) * static_cast<size_t>(shape.dim);

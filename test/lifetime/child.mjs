@@ -160,6 +160,8 @@ const endings = {
       () => model.stats(),
       () => table.lookup(Int32Array.of(9)),
       () => table.lookup(Int32Array.of(1, 2)),
+      () => table.update(Int32Array.of(2), new Float32Array(16)),
+      () => table.stats(),
       () => EmbeddingTable.from(new Float32Array(64), { dim: 16, storage: 'int8' }).close(),
       () => EmbeddingTable.from(new Float32Array(63), { dim: 16 }),
       () => void loadModel(`${bundle}/none`).catch(() => {}),
