@@ -20,7 +20,7 @@ void ConvertFrom(const Step& step, const Frame& frame) {
 template <int kOperands, typename F>
 void EachVector(const Loops& loops, F f) {
   int64_t index[kMaxLoops] = {};
-  int64_t at[3] = {};
+  int64_t at[kOperands] = {};
   for (int64_t y = 0;; y += loops.n) {
     f(at, y);
     int d = loops.rank - 1;

@@ -3,6 +3,7 @@
 
 #include <immintrin.h>
 
+#include "engines/fused/ops/row_end_x64.h"
 #include "engines/fused/ops/table.h"
 
 #if !defined(__AVX2__) || !defined(__FMA__)
@@ -27,20 +28,8 @@ struct Avx2 : Generic<8> {
     const __m256i first = First(n);
     return (Vec)_mm256_blendv_ps((__m256)rest, _mm256_maskload_ps(at, first), (__m256)first);
   }
-  // In parts that end where the elements do, as in ops_avx512.cc.
   GYR_VECTOR void StoreFirst(float* at, Vec value, int64_t n) {
-    __m128 four = _mm256_castps256_ps128((__m256)value);
-    if ((n & 4) != 0) {
-      _mm_storeu_ps(at, four);
-      four = _mm256_extractf128_ps((__m256)value, 1);
-      at += 4;
-    }
-    if ((n & 2) != 0) {
-      _mm_storel_pi(reinterpret_cast<__m64*>(at), four);
-      four = _mm_movehl_ps(four, four);
-      at += 2;
-    }
-    if ((n & 1) != 0) _mm_store_ss(at, four);
+    StoreFirstOf8(at, (__m256)value, n);
   }
   GYR_VECTOR Vec Max(Vec a, Vec b) {
     const __m256 nan = _mm256_cmp_ps((__m256)a, (__m256)a, _CMP_UNORD_Q);

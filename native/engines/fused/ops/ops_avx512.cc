@@ -9,6 +9,7 @@
 
 #include <immintrin.h>
 
+#include "engines/fused/ops/row_end_x64.h"
 #include "engines/fused/ops/table.h"
 
 #if !defined(__AVX512F__) || !defined(__AVX512DQ__)
@@ -30,8 +31,6 @@ struct Avx512 : Generic<16> {
   GYR_VECTOR Vec LoadFirstOr(const float* at, int64_t n, Vec rest) {
     return (Vec)_mm512_mask_loadu_ps((__m512)rest, First(n), at);
   }
-  // In parts that end where the elements do: what lies behind a masked store is often the next row,
-  // which processors load only when that store is done.
   GYR_VECTOR void StoreFirst(float* at, Vec value, int64_t n) {
     __m256 eight = _mm512_castps512_ps256((__m512)value);
     if ((n & 8) != 0) {
@@ -39,18 +38,7 @@ struct Avx512 : Generic<16> {
       eight = _mm512_extractf32x8_ps((__m512)value, 1);
       at += 8;
     }
-    __m128 four = _mm256_castps256_ps128(eight);
-    if ((n & 4) != 0) {
-      _mm_storeu_ps(at, four);
-      four = _mm256_extractf128_ps(eight, 1);
-      at += 4;
-    }
-    if ((n & 2) != 0) {
-      _mm_storel_pi(reinterpret_cast<__m64*>(at), four);
-      four = _mm_movehl_ps(four, four);
-      at += 2;
-    }
-    if ((n & 1) != 0) _mm_store_ss(at, four);
+    StoreFirstOf8(at, eight, n & 7);
   }
   GYR_VECTOR Vec Max(Vec a, Vec b) {
     const __mmask16 nan = _mm512_cmp_ps_mask((__m512)a, (__m512)a, _CMP_UNORD_Q);

@@ -63,8 +63,8 @@ struct VectorMath {
     return Scale(p, safe);
   }
 
-  // e^x of x <= 0 for sums of at least 1: 0 where it would be denormal, which takes processors
-  // long.
+  // e^x of x <= 0 for sums of at least 1: 0 below e^-87, near which the denormal numbers begin that
+  // take processors long.
   GYR_VECTOR Vec ExpOrZero(Vec given) {
     const Vec x = AtLeast(given, -87.0f);
     // What is added leaves the nearest integer in the lowest bits, in two's complement.
