@@ -23,7 +23,7 @@ export interface Capabilities {
      */
     prefetch: {
       lines: number;
-      order: 'bursts' | 'steady' | 'near';
+      order: 'bursts' | 'steady' | 'near' | 'mixed';
       source: 'default' | 'environment' | 'cached' | 'tuned';
     } | null;
   };

@@ -240,7 +240,7 @@ export interface Native {
     unavailable: { name: string; reason: string }[];
     prefetch: {
       lines: number;
-      order: 'bursts' | 'steady' | 'near';
+      order: 'bursts' | 'steady' | 'near' | 'mixed';
       source: 'default' | 'environment' | 'cached' | 'tuned';
     } | null;
   };

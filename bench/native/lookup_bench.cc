@@ -217,8 +217,8 @@ const bool kRegistered = [] {
     for (const int64_t hotness : {1, 40}) {
       for (const Storage storage : {Storage::kF32, Storage::kInt8, Storage::kInt4}) {
         for (const int64_t lines : {0, 32, 64, 128, 192, 384, 768}) {
-          for (const PrefetchOrder order :
-               {PrefetchOrder::kBursts, PrefetchOrder::kSteady, PrefetchOrder::kNear}) {
+          for (const PrefetchOrder order : {PrefetchOrder::kBursts, PrefetchOrder::kSteady,
+                                            PrefetchOrder::kNear, PrefetchOrder::kMixed}) {
             Register("prefetch", {storage, dim, hotness, 1, kBatch}, backends.front(),
                      {lines, order});
           }

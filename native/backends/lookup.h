@@ -66,6 +66,7 @@ enum class PrefetchOrder : uint8_t {
   kBursts,  // many rows at a time, into the second-level cache
   kSteady,  // a row with each row that is read, into the second-level cache
   kNear,    // as many rows as are read next before they are, into the first-level cache
+  kMixed,   // rows of few lines as kSteady, the others as kBursts
 };
 
 // How rows are prefetched. Which is better depends on the CPU; results do not.

@@ -15,7 +15,7 @@
 namespace gyrfalcon {
 
 // What is tried.
-inline constexpr std::array<Prefetching, 7> kPrefetchCandidates{{
+inline constexpr std::array<Prefetching, 8> kPrefetchCandidates{{
     {64, PrefetchOrder::kBursts},
     {192, PrefetchOrder::kBursts},
     {384, PrefetchOrder::kBursts},
@@ -23,6 +23,7 @@ inline constexpr std::array<Prefetching, 7> kPrefetchCandidates{{
     {384, PrefetchOrder::kSteady},
     {768, PrefetchOrder::kSteady},
     {128, PrefetchOrder::kNear},
+    {192, PrefetchOrder::kMixed},
 }};
 
 // Nanoseconds of one round of lookups for each candidate.

@@ -15,6 +15,8 @@ std::string_view PrefetchOrderName(PrefetchOrder order) {
       return "steady";
     case PrefetchOrder::kNear:
       return "near";
+    case PrefetchOrder::kMixed:
+      return "mixed";
     case PrefetchOrder::kBursts:
       break;
   }
@@ -34,8 +36,8 @@ std::optional<Prefetching> ParsePrefetch(std::string_view text, PrefetchOrder ot
   }
   if (after == end) return prefetch;
   const std::string_view behind(after, static_cast<size_t>(end - after));
-  for (const PrefetchOrder order :
-       {PrefetchOrder::kBursts, PrefetchOrder::kSteady, PrefetchOrder::kNear}) {
+  for (const PrefetchOrder order : {PrefetchOrder::kBursts, PrefetchOrder::kSteady,
+                                    PrefetchOrder::kNear, PrefetchOrder::kMixed}) {
     prefetch.order = order;
     if (behind.front() == ':' && behind.substr(1) == PrefetchOrderName(order)) return prefetch;
   }

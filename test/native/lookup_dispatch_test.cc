@@ -200,7 +200,7 @@ TEST(LookupPrefetchTest, DistanceChangesNoResult) {
   }
   const LookupOutcome expected = RunCase(request, Reference());
   constexpr PrefetchOrder kOrders[] = {PrefetchOrder::kBursts, PrefetchOrder::kSteady,
-                                       PrefetchOrder::kNear};
+                                       PrefetchOrder::kNear, PrefetchOrder::kMixed};
   for (const PrefetchOrder order : kOrders) {
     for (const int64_t lines :
          {int64_t{0}, int64_t{1}, int64_t{7}, int64_t{100}, int64_t{1} << 40, int64_t{-1}}) {
@@ -233,7 +233,8 @@ TEST(LookupPrefetchTest, OwnChoiceByMaker) {
   CpuFeatures cpu;
   EXPECT_EQ(OwnPrefetching(cpu, 192), Prefetching{192});
   cpu.amd_family = 0x19;
-  EXPECT_EQ(OwnPrefetching(cpu, 192), Prefetching{192});
+  EXPECT_EQ(OwnPrefetching(cpu, 192), (Prefetching{192, PrefetchOrder::kMixed}));
+  EXPECT_EQ(OwnPrefetching(cpu, 127), Prefetching{127});
   cpu.amd_family = 0x1a;
   EXPECT_EQ(OwnPrefetching(cpu, 128), (Prefetching{128, PrefetchOrder::kNear}));
   EXPECT_EQ(OwnPrefetching(cpu, 127), Prefetching{127});

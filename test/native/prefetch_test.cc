@@ -27,7 +27,7 @@ constexpr Prefetching kFirst = kPrefetchCandidates[0];
 constexpr Prefetching kNone{77};  // no candidate
 
 TEST(PrefetchChoiceTest, TheLeastMedian) {
-  std::vector<PrefetchRound> rounds(9, {100, 90, 80, 60, 85, 95, 99});
+  std::vector<PrefetchRound> rounds(9, {100, 90, 80, 60, 85, 95, 99, 98});
   EXPECT_EQ(ChoosePrefetching(rounds, kNone), kPrefetchCandidates[3]);
   for (int i = 0; i < 4; ++i) rounds[static_cast<size_t>(i)][3] = 10'000;  // less than half stalled
   EXPECT_EQ(ChoosePrefetching(rounds, kNone), kPrefetchCandidates[3]);
@@ -36,21 +36,22 @@ TEST(PrefetchChoiceTest, TheLeastMedian) {
 }
 
 TEST(PrefetchChoiceTest, KeepsItsOwnWithinFivePercent) {
-  EXPECT_EQ(ChoosePrefetching({9, {1049, 2000, 1500, 1000, 1500, 1500, 1500}}, kFirst), kFirst);
-  EXPECT_EQ(ChoosePrefetching({9, {1050, 2000, 1500, 1000, 1500, 1500, 1500}}, kFirst),
+  EXPECT_EQ(ChoosePrefetching({9, {1049, 2000, 1500, 1000, 1500, 1500, 1500, 1500}}, kFirst),
+            kFirst);
+  EXPECT_EQ(ChoosePrefetching({9, {1050, 2000, 1500, 1000, 1500, 1500, 1500, 1500}}, kFirst),
             kPrefetchCandidates[3]);
-  EXPECT_EQ(ChoosePrefetching({9, {1049, 2000, 1500, 1000, 1500, 1500, 1500}}, kNone),
+  EXPECT_EQ(ChoosePrefetching({9, {1049, 2000, 1500, 1000, 1500, 1500, 1500, 1500}}, kNone),
             kPrefetchCandidates[3]);
   // As many lines, but steadily, is another choice.
   ASSERT_NE(kFirst.order, PrefetchOrder::kSteady);
   const Prefetching other{kFirst.lines, PrefetchOrder::kSteady};
-  EXPECT_EQ(ChoosePrefetching({9, {1049, 2000, 1500, 1000, 1500, 1500, 1500}}, other),
+  EXPECT_EQ(ChoosePrefetching({9, {1049, 2000, 1500, 1000, 1500, 1500, 1500, 1500}}, other),
             kPrefetchCandidates[3]);
 }
 
 TEST(PrefetchChoiceTest, NothingFromFewRounds) {
-  EXPECT_EQ(ChoosePrefetching({6, {1, 2, 3, 4, 5, 6, 7}}, kNone), std::nullopt);
-  EXPECT_EQ(ChoosePrefetching({7, {1, 2, 3, 4, 5, 6, 7}}, kNone), kFirst);
+  EXPECT_EQ(ChoosePrefetching({6, {1, 2, 3, 4, 5, 6, 7, 8}}, kNone), std::nullopt);
+  EXPECT_EQ(ChoosePrefetching({7, {1, 2, 3, 4, 5, 6, 7, 8}}, kNone), kFirst);
   EXPECT_EQ(ChoosePrefetching({}, kNone), std::nullopt);
 }
 
@@ -212,6 +213,7 @@ TEST_F(PrefetchSetupTest, SettingsOnBothSidesOfTheirLimits) {
         {":steady", {lines, PrefetchOrder::kSteady}},
         {":bursts", {lines, PrefetchOrder::kBursts}},
         {":near", {lines, PrefetchOrder::kNear}},
+        {":mixed", {lines, PrefetchOrder::kMixed}},
     };
     for (const auto& [behind, expected] : cases) {
       EXPECT_EQ(Decide(good + std::string(behind), true), PrefetchSource::kEnvironment);

@@ -31,8 +31,7 @@ class Ahead {
   explicit Ahead(const LookupRequest& request) : request_(request) {
     const Prefetching prefetch = PrefetchTarget(request.prefetch, Isa::kPrefetchLines);
     lines_ = target_ = prefetch.lines;
-    order_ = prefetch.order;
-    burst_ = order_ == PrefetchOrder::kBursts ? kBurstLines : 0;
+    asked_ = prefetch.order;
     due_.size = 0;
   }
 
@@ -54,7 +53,24 @@ class Ahead {
     return group_ == group + 1 && left_ >= size ? ids_ : nullptr;
   }
 
-  bool near() const { return order_ == PrefetchOrder::kNear; }
+  // Of a group, whether or not it is the one that is prefetched.
+  PrefetchOrder OrderIn(const BagGroup& group, const GroupPlan& plan) const {
+    return OrderOf(asked_, group, plan);
+  }
+
+  // In bursts: the walk may read `size` rows of `lines` lines each at once, and Pass them then,
+  // instead of Consume. False: too many to be prefetched before the first of them is read.
+  bool Ready(int64_t size, int64_t lines) {
+    if (lines_ == INT64_MIN) return true;  // nothing is prefetched
+    if (size > kBurstLines || size * lines > kBurstLines) return false;
+    if (target_ != INT64_MIN && in_flight_ < (target_ > size * lines ? target_ : size * lines)) {
+      Refill();
+      FinishDue(0);
+    }
+    return true;
+  }
+
+  void Pass(int64_t size, int64_t lines) { in_flight_ -= size * lines; }
 
   // The walk has read `size` rows and prefetched those that Beside told of.
   void PassBeside(int64_t size) {
@@ -101,6 +117,8 @@ class Ahead {
         const BagGroup& group = request_.groups[group_];
         plan_ = PlanGroup(group, GroupRows(request_, group_));
         ++group_;
+        order_ = OrderOf(asked_, group, plan_);
+        burst_ = order_ == PrefetchOrder::kBursts ? kBurstLines : 0;
         const int64_t most = kSteadyRows * plan_.lines;
         target_ = order_ == PrefetchOrder::kSteady && lines_ > most ? most : lines_;
         table_ = group.table.data;
@@ -161,8 +179,9 @@ class Ahead {
   const LookupRequest& request_;
   int64_t lines_;  // asked for
   int64_t target_;
-  PrefetchOrder order_;
-  int64_t burst_;  // lines that are prefetched at a time; 0: as many as are read
+  PrefetchOrder asked_;
+  PrefetchOrder order_ = PrefetchOrder::kBursts;  // of the group that is prefetched
+  int64_t burst_ = 0;  // lines that are prefetched at a time; 0: as many as are read
   int64_t in_flight_ = 0;
   DueRows due_;
   GroupPlan plan_{};

@@ -52,6 +52,9 @@ GroupPlan PlanGroup(const BagGroup& group, RowRange rows);
 // offsets[row] of a ragged group.
 int64_t RaggedOffset(const BagGroup& group, int64_t row);
 
+// kBursts, kSteady or kNear: kMixed is one of them for each group.
+PrefetchOrder OrderOf(PrefetchOrder order, const BagGroup& group, const GroupPlan& plan);
+
 // What a kernel whose own distance is `lines` chooses on such a CPU.
 Prefetching OwnPrefetching(const CpuFeatures& cpu, int64_t lines);
 

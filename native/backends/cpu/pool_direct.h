@@ -20,12 +20,19 @@ namespace {
 struct DirectArgs {
   const std::byte* table;
   const std::byte* ids;    // the bag's
-  const std::byte* ahead;  // as many, whose rows are prefetched meanwhile
+  const std::byte* ahead;  // as many, whose rows are prefetched meanwhile; unused by kNothing
   int64_t add;             // to every id
   uint64_t rows;           // of the table
   int64_t size;            // ids of the bag, at least one
   int64_t chunk;           // GroupPlan's
   float* out;
+};
+
+// What a direct pool prefetches besides its rows, one row with each that it reads.
+enum class Besides {
+  kNothing,  // its rows have been prefetched in a burst
+  kFar,      // into the second-level cache
+  kNear,     // into the first
 };
 
 // False: an id is out of range; nothing is written.
@@ -51,7 +58,7 @@ constexpr int64_t DirectLines(int64_t bytes) {
   return (bytes + 2 * kLineBytes - 1 - (step < kLineBytes ? step : kLineBytes)) / kLineBytes;
 }
 
-template <class Isa, Storage kStorage, typename Index, bool kNear, int kVectors>
+template <class Isa, Storage kStorage, typename Index, Besides kBesides, int kVectors>
 class DirectPool {
   using Vec = typename Isa::Vec;
   static constexpr int64_t kDim = int64_t{kVectors} * Isa::kWidth;
@@ -122,7 +129,7 @@ class DirectPool {
   }
 
   static void Touch(const std::byte* at) {
-    if constexpr (kNear) {
+    if constexpr (kBesides == Besides::kNear) {
       Isa::PrefetchNear(at);
     } else {
       Isa::Prefetch(at);
@@ -131,12 +138,14 @@ class DirectPool {
 
   [[gnu::always_inline]] static bool Add(const DirectArgs& args, int64_t i, Vec* sums,
                                          float* bias) {
-    const uint64_t ahead = RowOf(args.ahead, i, args.add);
-    if (ahead < args.rows) [[likely]] {
-      const std::byte* const next = args.table + ahead * kBytes;
+    if constexpr (kBesides != Besides::kNothing) {
+      const uint64_t ahead = RowOf(args.ahead, i, args.add);
+      if (ahead < args.rows) [[likely]] {
+        const std::byte* const next = args.table + ahead * kBytes;
 #pragma GCC unroll 16
-      for (int64_t line = 0; line < kLines - 1; ++line) Touch(next + line * kLineBytes);
-      Touch(next + kBytes - 1);
+        for (int64_t line = 0; line < kLines - 1; ++line) Touch(next + line * kLineBytes);
+        Touch(next + kBytes - 1);
+      }
     }
     const uint64_t at = RowOf(args.ids, i, args.add);
     if (at >= args.rows) [[unlikely]]
@@ -172,14 +181,14 @@ class DirectPool {
   }
 };
 
-template <class Isa, Storage kStorage, typename Index, bool kNear, int kVectors = 1>
+template <class Isa, Storage kStorage, typename Index, Besides kBesides, int kVectors = 1>
 DirectFunction ChooseDirect(int64_t vectors) {
   if constexpr (kVectors < Isa::kBlock) {
     if (vectors > kVectors) {
-      return ChooseDirect<Isa, kStorage, Index, kNear, kVectors + 1>(vectors);
+      return ChooseDirect<Isa, kStorage, Index, kBesides, kVectors + 1>(vectors);
     }
   }
-  return DirectPool<Isa, kStorage, Index, kNear, kVectors>::Run;
+  return DirectPool<Isa, kStorage, Index, kBesides, kVectors>::Run;
 }
 
 }  // namespace

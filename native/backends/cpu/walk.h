@@ -141,7 +141,7 @@ auto ChooseGather(const BagGroup& group) -> void (*)(const GatherArgs&) {
 
 // Null where bags of the group are not pooled straight from ids.
 template <class Isa, typename Index>
-DirectFunction DirectOf(const BagGroup& group, const GroupPlan& plan, bool near) {
+DirectFunction DirectOf(const BagGroup& group, const GroupPlan& plan, PrefetchOrder order) {
   const int64_t dim = group.table.dim;
   const bool usual = group.weights == nullptr && !group.has_padding && plan.stream.add_step == 0 &&
                      plan.stream.step == int64_t{sizeof(Index)};
@@ -149,8 +149,16 @@ DirectFunction DirectOf(const BagGroup& group, const GroupPlan& plan, bool near)
   return WithStorage(group.table.storage, [&]<Storage kStorage>() -> DirectFunction {
     if (DirectRowBytes(kStorage, dim) != static_cast<int64_t>(plan.row_bytes)) return nullptr;
     const int64_t vectors = dim / Isa::kWidth;
-    return near ? ChooseDirect<Isa, kStorage, Index, true>(vectors)
-                : ChooseDirect<Isa, kStorage, Index, false>(vectors);
+    switch (order) {
+      case PrefetchOrder::kSteady:
+        return ChooseDirect<Isa, kStorage, Index, Besides::kFar>(vectors);
+      case PrefetchOrder::kNear:
+        return ChooseDirect<Isa, kStorage, Index, Besides::kNear>(vectors);
+      case PrefetchOrder::kMixed:  // never a group's
+      case PrefetchOrder::kBursts:
+        break;
+    }
+    return ChooseDirect<Isa, kStorage, Index, Besides::kNothing>(vectors);
   });
 }
 
@@ -166,6 +174,7 @@ class GroupWalk {
         plan_(PlanGroup(group_, range_)),
         ahead_(ahead),
         report_(report),
+        order_(ahead->OrderIn(group_, plan_)),
         gather_(ChooseGather<Isa>(group_)) {}
 
   // False when a position is out of range under kError.
@@ -255,13 +264,19 @@ class GroupWalk {
     const int64_t vectors = (group_.table.dim + Isa::kWidth - 1) / Isa::kWidth;
     full_blocks_ = (vectors - 1) / Isa::kBlock;
     pool_ = ChoosePoolOps<Isa>(group_, vectors - full_blocks_ * Isa::kBlock);
-    if constexpr (Isa::kWidth > 1) direct_ = DirectOf<Isa, Index>(group_, plan_, ahead_->near());
+    if constexpr (Isa::kWidth > 1) direct_ = DirectOf<Isa, Index>(group_, plan_, order_);
   }
 
   // False: not this bag. Nothing is written then, and nothing has changed.
   bool PoolDirectly(const Positions& positions, int64_t length, float* out) {
-    const std::byte* const ids = ahead_->Beside(group_number_, length);
-    if (ids == nullptr) return false;
+    const bool bursts = order_ == PrefetchOrder::kBursts;
+    const std::byte* ids = nullptr;
+    if (bursts) {
+      if (!ahead_->Ready(length, plan_.lines)) return false;
+    } else {
+      ids = ahead_->Beside(group_number_, length);
+      if (ids == nullptr) return false;
+    }
     const DirectArgs args{group_.table.data,
                           positions.ids,
                           ids,
@@ -272,7 +287,11 @@ class GroupWalk {
                           out};
     const bool mean = group_.pooling == Pooling::kMean;
     if (!direct_(args, mean ? 1.0f / static_cast<float>(length) : 1.0f)) return false;
-    ahead_->PassBeside(length);
+    if (bursts) {
+      ahead_->Pass(length, plan_.lines);
+    } else {
+      ahead_->PassBeside(length);
+    }
     return true;
   }
 
@@ -323,6 +342,7 @@ class GroupWalk {
   GroupPlan plan_;
   Ahead<Isa>* ahead_;
   LookupReport* report_;
+  PrefetchOrder order_;
   void (*gather_)(const GatherArgs&);
   PoolOps pool_{};
   DirectFunction direct_ = nullptr;
