@@ -36,13 +36,19 @@ class LookupDirectTest : public ::testing::TestWithParam<Storage> {
     return group;
   }
 
-  // Of every backend: with each order as without any prefetching, where no bag is pooled so.
+  // Of every backend: however it prefetches, as with padding that no id is, which goes by chunks.
   static void ExpectSameBits(const RequestCase& request) {
+    RequestCase by_chunks = request;
+    for (GroupCase& group : by_chunks.groups) {
+      group.has_padding = true;
+      group.padding = -777;
+    }
     for (const LookupBackend& backend : LookupBackends()) {
       SetPrefetching({0});
-      const LookupOutcome expected = RunCase(request, backend);
-      for (const PrefetchOrder order : {PrefetchOrder::kNear, PrefetchOrder::kSteady}) {
-        for (const int64_t lines : {1, 128}) {
+      const LookupOutcome expected = RunCase(by_chunks, backend);
+      for (const PrefetchOrder order : {PrefetchOrder::kNear, PrefetchOrder::kSteady,
+                                        PrefetchOrder::kBursts, PrefetchOrder::kMixed}) {
+        for (const int64_t lines : {0, 1, 128}) {
           SetPrefetching({lines, order});
           const LookupOutcome got = RunCase(request, backend);
           ASSERT_EQ(got.report.failed, expected.report.failed) << backend.name;

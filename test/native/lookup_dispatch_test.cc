@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "backends/cpu/dispatch.h"
@@ -189,14 +190,20 @@ TEST(LookupPrefetchTest, DistanceChangesNoResult) {
   std::mt19937_64 random(11);
   RequestCase request;
   request.row_end = 40;
-  for (const int64_t count : {1, 3, 20}) {
-    GroupCase group;
-    group.table = RandomTable(50, 33, Storage::kInt8, &random);
-    group.count = group.row_stride = count;
-    for (int64_t i = 0; i < 40 * count; ++i) {
-      group.ids.push_back(static_cast<int64_t>(random() % 50));
+  // Rows of 1, 2 and 8 lines: kMixed changes between its two orders from group to group. Bags of 40
+  // rows of 8 lines are more than one burst.
+  const std::pair<Storage, int64_t> kTables[] = {
+      {Storage::kInt8, 33}, {Storage::kF32, 128}, {Storage::kInt8, 64}, {Storage::kInt4, 128}};
+  for (const int64_t count : {1, 3, 20, 40}) {
+    for (const auto& [storage, dim] : kTables) {
+      GroupCase group;
+      group.table = RandomTable(50, dim, storage, &random);
+      group.count = group.row_stride = count;
+      for (int64_t i = 0; i < 40 * count; ++i) {
+        group.ids.push_back(static_cast<int64_t>(random() % 50));
+      }
+      request.groups.push_back(group);
     }
-    request.groups.push_back(group);
   }
   const LookupOutcome expected = RunCase(request, Reference());
   constexpr PrefetchOrder kOrders[] = {PrefetchOrder::kBursts, PrefetchOrder::kSteady,

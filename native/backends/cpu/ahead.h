@@ -7,7 +7,8 @@
 //
 // Or, where that is better (OwnPrefetching), row by row: then it keeps the rows whose turn comes
 // next, and who reads the walk's rows prefetches one of them with each. Or near: as many rows as
-// the walk reads next, and few ahead, because they go to the first-level cache.
+// the walk reads next, and few ahead, because they go to the first-level cache. Which of these it
+// is may change from group to group (OrderOf).
 //
 // Included only by the lookup_<isa>.cc files; the rules of row_ops.h hold here too.
 #ifndef GYRFALCON_BACKENDS_CPU_AHEAD_H_
