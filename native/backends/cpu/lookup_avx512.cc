@@ -95,13 +95,31 @@ struct Avx512 {
   static Vec PickInt4Tail(const std::byte* row, int64_t d, Tail tail, Vec table) {
     return _mm512_permutexvar_ps(Spread(PackedTail(row, d, tail)), table);
   }
-  // Of 32 nibbles the even ones and the odd ones: 6 instructions with their additions, where two
-  // PickInt4 take 10.
-  static void PickInt4Pair(const std::byte* row, int64_t d, Vec table, Vec* even, Vec* odd) {
-    const auto* const at = reinterpret_cast<const __m128i*>(row + d / 2);
-    const __m512i bytes = _mm512_cvtepu8_epi32(_mm_loadu_si128(at));
-    *even = _mm512_permutexvar_ps(bytes, table);
-    *odd = _mm512_permutexvar_ps(_mm512_srli_epi32(bytes, 4), table);
+  // Of 16 * kParts nibbles, those whose number leaves a rest of 0, 1, ... by kParts. VPERMPS ignores
+  // the bits above, so that a lane may hold up to eight nibbles and each costs one shift at most:
+  // with their additions 23 instructions for 128 of them, where PickInt4 takes 40.
+  template <int kParts>
+  static void PickInt4Parts(const std::byte* row, int64_t d, Vec table, Vec* parts) {
+    const std::byte* const at = row + d / 2;
+    __m512i lanes;
+    if constexpr (kParts == 8) {
+      lanes = _mm512_loadu_si512(at);
+    } else if constexpr (kParts == 4) {
+      lanes = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)));
+    } else {
+      static_assert(kParts == 2);
+      lanes = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at)));
+    }
+    parts[0] = _mm512_permutexvar_ps(lanes, table);
+#pragma GCC unroll 8
+    for (int p = 1; p < kParts; ++p) {
+      parts[p] = _mm512_permutexvar_ps(_mm512_srli_epi32(lanes, static_cast<unsigned>(4 * p)), table);
+    }
+  }
+  static void HalvesToF32(uint32_t halves, float* low, float* high) {
+    const __m128 both = _mm_maskz_cvtph_ps(3, _mm_cvtsi32_si128(static_cast<int>(halves)));
+    *low = _mm_cvtss_f32(both);
+    *high = _mm_cvtss_f32(_mm_movehdup_ps(both));
   }
   // Even and odd numbers become the first half and the second.
   static void Interleave(Vec* even, Vec* odd) {
@@ -110,10 +128,6 @@ struct Avx512 {
     const Vec first = _mm512_permutex2var_ps(*even, low, *odd);
     *odd = _mm512_permutex2var_ps(*even, high, *odd);
     *even = first;
-  }
-  static float HalfToF32(uint16_t half) {
-    // _cvtsh_ss would need F16C; this form belongs to AVX-512VL.
-    return _mm_cvtss_f32(_mm_maskz_cvtph_ps(1, _mm_cvtsi32_si128(half)));
   }
   static void Prefetch(const std::byte* at) {
     // Not _mm_prefetch: GCC 12 deletes functions whose only effect it is.

@@ -67,8 +67,9 @@ class DirectPool {
   static constexpr int64_t kParams = kStorage == Storage::kInt4 ? kDim / 2 : kDim;
   static constexpr bool kQuantised = IsQuantised(kStorage);
   static constexpr bool kTwoRows = kVectors <= 2;  // as in PoolBlock
-  // Even and odd elements of 32 are summed apart until the bag ends.
-  static constexpr bool kPairs = kStorage == Storage::kInt4 && Isa::kInt4Table && kVectors % 2 == 0;
+  // Elements that are kParts apart are summed side by side until the bag ends.
+  static constexpr bool kPicks = kStorage == Storage::kInt4 && Isa::kInt4Table;
+  static constexpr int kParts = !kPicks ? 1 : kVectors & -kVectors;
 
  public:
   static bool Run(const DirectArgs& args, float scale) {
@@ -108,9 +109,9 @@ class DirectPool {
         }
       }
     }
-    if constexpr (kPairs) {
+    if constexpr (kParts > 1) {
 #pragma GCC unroll 16
-      for (int v = 0; v < kVectors; v += 2) Isa::Interleave(&sums[v], &sums[v + 1]);
+      for (int v = 0; v < kVectors; v += kParts) Order<kParts, 1>(sums + v);
     }
     const Vec shift = Isa::Set1(bias);
     const Vec factor = Isa::Set1(scale);
@@ -123,6 +124,23 @@ class DirectPool {
   }
 
  private:
+  // kSequences of kLength vectors each, one after another; element m of the j-th is number
+  // kSequences * m + j of all. Puts all in order, two sequences at a time.
+  template <int kSequences, int kLength>
+  [[gnu::always_inline]] static void Order(Vec* all) {
+    constexpr int kHalf = kSequences / 2;
+    Vec merged[kSequences * kLength];
+#pragma GCC unroll 16
+    for (int at = 0; at < kHalf * kLength; ++at) {
+      merged[2 * at] = all[at];
+      merged[2 * at + 1] = all[at + kHalf * kLength];
+      Isa::Interleave(&merged[2 * at], &merged[2 * at + 1]);
+    }
+#pragma GCC unroll 16
+    for (int v = 0; v < kSequences * kLength; ++v) all[v] = merged[v];
+    if constexpr (kHalf > 1) Order<kHalf, 2 * kLength>(all);
+  }
+
   static uint64_t RowOf(const std::byte* ids, int64_t i, int64_t add) {
     const auto id = static_cast<int64_t>(LoadAs<Index>(ids + i * int64_t{sizeof(Index)}));
     return static_cast<uint64_t>(id) + static_cast<uint64_t>(add);
@@ -161,14 +179,13 @@ class DirectPool {
         coefficient = Isa::Mul(Isa::Iota(), coefficient);
       }
     }
-    if constexpr (kPairs) {
+    if constexpr (kParts > 1) {
 #pragma GCC unroll 16
-      for (int v = 0; v < kVectors; v += 2) {
-        Vec even;
-        Vec uneven;
-        Isa::PickInt4Pair(row, int64_t{v} * Isa::kWidth, coefficient, &even, &uneven);
-        sums[v] = Isa::Add(sums[v], even);
-        sums[v + 1] = Isa::Add(sums[v + 1], uneven);
+      for (int v = 0; v < kVectors; v += kParts) {
+        Vec parts[kParts];
+        Isa::template PickInt4Parts<kParts>(row, int64_t{v} * Isa::kWidth, coefficient, parts);
+#pragma GCC unroll 16
+        for (int p = 0; p < kParts; ++p) sums[v + p] = Isa::Add(sums[v + p], parts[p]);
       }
       return true;
     }

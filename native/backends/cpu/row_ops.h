@@ -13,9 +13,10 @@
 //   Load<storage>(row, d), LoadTail<storage>(row, d, tail): elements d.. as floats, quantised ones
 //                          before scale and bias; a full load may read the row's own scale and bias
 //   kInt4Table             kWidth is 16 and PickInt4(row, d, table), PickInt4Tail(row, d, tail,
-//                          table) replace each nibble by a table entry; PickInt4Pair and
-//                          Interleave do it for two vectors at a time, whose sums are kept apart
-//   HalfToF32(u16), kPrefetchLines,
+//                          table) replace each nibble by a table entry; PickInt4Parts does it for
+//                          several vectors at a time, whose sums are kept apart until Interleave
+//                          puts them in order
+//   HalfToF32(u16), or, with kInt4Table, HalvesToF32(u32, float*, float*); kPrefetchLines,
 //   Prefetch(address) into the second-level cache, PrefetchNear(address) into the first
 #ifndef GYRFALCON_BACKENDS_CPU_ROW_OPS_H_
 #define GYRFALCON_BACKENDS_CPU_ROW_OPS_H_
@@ -75,6 +76,10 @@ template <class Isa, Storage kStorage>
 ScaleBias LoadParams(const std::byte* params) {
   if constexpr (kStorage == Storage::kInt8) {
     return {LoadAs<float>(params), LoadAs<float>(params + 4)};
+  } else if constexpr (Isa::kInt4Table) {
+    ScaleBias both;
+    Isa::HalvesToF32(LoadAs<uint32_t>(params), &both.scale, &both.bias);
+    return both;
   } else {
     return {Isa::HalfToF32(LoadAs<uint16_t>(params)), Isa::HalfToF32(LoadAs<uint16_t>(params + 2))};
   }
