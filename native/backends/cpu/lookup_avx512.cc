@@ -95,9 +95,9 @@ struct Avx512 {
   static Vec PickInt4Tail(const std::byte* row, int64_t d, Tail tail, Vec table) {
     return _mm512_permutexvar_ps(Spread(PackedTail(row, d, tail)), table);
   }
-  // Of 16 * kParts nibbles, those whose number leaves a rest of 0, 1, ... by kParts. VPERMPS ignores
-  // the bits above, so that a lane may hold up to eight nibbles and each costs one shift at most:
-  // with their additions 23 instructions for 128 of them, where PickInt4 takes 40.
+  // Of 16 * kParts nibbles, those whose number leaves a rest of 0, 1, ... by kParts. VPERMPS
+  // ignores the bits above, so that a lane may hold up to eight nibbles and each costs one shift at
+  // most: with their additions 23 instructions for 128 of them, where PickInt4 takes 40.
   template <int kParts>
   static void PickInt4Parts(const std::byte* row, int64_t d, Vec table, Vec* parts) {
     const std::byte* const at = row + d / 2;
@@ -113,7 +113,8 @@ struct Avx512 {
     parts[0] = _mm512_permutexvar_ps(lanes, table);
 #pragma GCC unroll 8
     for (int p = 1; p < kParts; ++p) {
-      parts[p] = _mm512_permutexvar_ps(_mm512_srli_epi32(lanes, static_cast<unsigned>(4 * p)), table);
+      parts[p] =
+          _mm512_permutexvar_ps(_mm512_srli_epi32(lanes, static_cast<unsigned>(4 * p)), table);
     }
   }
   static void HalvesToF32(uint32_t halves, float* low, float* high) {
