@@ -69,13 +69,14 @@ const int registered = [] {
           title.c_str(), [&kernels, precision = precision](benchmark::State& state) {
             RunCase(state, kernels, precision);
           });
-      for (const int64_t m : {1, 4, 16, 64}) {
+      for (const int64_t m : {1, 4, 16, 64, 128}) {
         // The last ones are larger than the second-level cache, and than most third-level ones.
         for (const Shape shape : {Shape{13, 512},
                                   {512, 256},
                                   {479, 512},
                                   {1024, 1024},
                                   {256, 1},
+                                  {3456, 512},
                                   {3456, 1024},
                                   {4096, 4096}}) {
           bench->Args({m, shape.k, shape.n});
